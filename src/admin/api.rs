@@ -142,19 +142,26 @@ fn route(parts: &Parts, caller: &Caller, below: &str, query: Option<&str>) -> Re
         None => None,
     };
     match what {
-        "gate" => match parts.gates.report(name) {
-            Some(report) => Reply::json(200, &report),
-            None => Reply::problem(404, "this route has no gate: give it [routes.NAME.gate]"),
-        },
-        "comparisons" => parts.app.shadow.report(name, since).map_or_else(compares_nothing, |report| {
-            let report = if caller.role == Role::Read { report.without_values() } else { report };
-            Reply::json(200, &report)
-        }),
+        "gate" => moves::gate_of(parts, name).map_or_else(
+            || Reply::problem(404, &format!("this route has no gate: give it [routes.{name}.gate]")),
+            |report| Reply::json(200, &report),
+        ),
+        "comparisons" => parts.app.shadow.report(name, since).map_or_else(
+            || compares_nothing(name),
+            |report| {
+                let report = if caller.role == Role::Read { report.without_values() } else { report };
+                Reply::json(200, &report)
+            },
+        ),
         "comparisons.hurl" | "comparisons.sh" if caller.role == Role::Read => {
             Reply::problem(403, "exports hold what clients sent: this token's role is `read`")
         }
-        "comparisons.hurl" => parts.app.shadow.hurl(name).map_or_else(compares_nothing, |text| Reply::text(200, &text)),
-        "comparisons.sh" => parts.app.shadow.shell(name).map_or_else(compares_nothing, |text| Reply::text(200, &text)),
+        "comparisons.hurl" => {
+            parts.app.shadow.hurl(name).map_or_else(|| compares_nothing(name), |text| Reply::text(200, &text))
+        }
+        "comparisons.sh" => {
+            parts.app.shadow.shell(name).map_or_else(|| compares_nothing(name), |text| Reply::text(200, &text))
+        }
         _ => Reply::problem(404, "there is nothing at this path; /api/v1/openapi.json lists what there is"),
     }
 }

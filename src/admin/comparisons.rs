@@ -27,7 +27,7 @@ pub async fn reset(parts: &Arc<Parts>, caller: &Caller, below: &str, asked: &Api
         return unknown_route();
     }
     if !parts.app.shadow.knows(name) {
-        return compares_nothing();
+        return compares_nothing(name);
     }
     let why: Why = match Reply::read(body, "is not {\"reason\": \"…\"}") {
         Ok(why) => why,
@@ -41,8 +41,14 @@ pub async fn reset(parts: &Arc<Parts>, caller: &Caller, below: &str, asked: &Api
     let (who, reason) = (asked.who(caller), cut(reason).to_owned());
     let resetting = move || {
         let author = Author { by: By::Person, who: &who, reason: &reason, verdict: None };
-        let request =
-            MoveRequest { route: &route, asked: reload::RequestedMove::Reset, author, expect_seq: None, write: false };
+        let request = MoveRequest {
+            route: &route,
+            asked: reload::RequestedMove::Reset,
+            author,
+            expect_seq: None,
+            write: false,
+            unasked: false,
+        };
         let made = parts.reloader.turn(&request)?;
         parts.app.shadow.reset(&route, &who, &reason);
         parts.gates.look_now();
@@ -74,7 +80,7 @@ pub async fn replay(parts: &Arc<Parts>, caller: &Caller, name: &str, body: &[u8]
         return unknown_route();
     }
     if !parts.app.shadow.knows(name) {
-        return compares_nothing();
+        return compares_nothing(name);
     }
     let generation = parts.app.in_force.load();
     if parts.app.live.monolith_only(generation.snapshot.server.monolith_only) {
@@ -93,5 +99,5 @@ pub async fn replay(parts: &Arc<Parts>, caller: &Caller, name: &str, body: &[u8]
     };
     drop(generation);
     tracing::info!(route = name, number, by = &*caller.name, "a kept request is asked again at both sides");
-    parts.app.shadow.again(asked).await.map_or_else(compares_nothing, |report| Reply::json(200, &report))
+    parts.app.shadow.again(asked).await.map_or_else(|| compares_nothing(name), |report| Reply::json(200, &report))
 }

@@ -10,6 +10,7 @@ use super::Parts;
 use super::access::Caller;
 use super::reply::Reply;
 use super::seen::seen;
+use crate::gate::{GateReport, WrittenDial};
 use crate::message::form_value;
 use crate::migration::dial::By;
 use crate::reload::{self, Author, MoveRequest, NotAnAct, NotMoved, VERBS, WrittenAct, in_words};
@@ -67,6 +68,9 @@ struct Body {
     write: bool,
     #[serde(default)]
     from_start: bool,
+    /// Not where a person has to agree.
+    #[serde(default)]
+    unasked: bool,
 }
 
 /// Whether `NAME/VERB` is one that is posted.
@@ -105,9 +109,10 @@ pub async fn answer(parts: &Arc<Parts>, caller: &Caller, below: &str, asked: &Ap
     let who = asked.who(caller);
     let reason = cut(body.reason.as_deref().unwrap_or_default()).to_owned();
     let moving = move || {
-        let evidence = parts.gates.report(&route).map(|report| report.why);
+        let evidence = gate_of(&parts, &route).map(|report| report.why);
         let author = Author { by: By::Person, who: &who, reason: &reason, verdict: seen(&parts, &route) };
-        let request = MoveRequest { route: &route, asked: act, author, expect_seq, write: body.write };
+        let request =
+            MoveRequest { route: &route, asked: act, author, expect_seq, write: body.write, unasked: body.unasked };
         let moved = parts.reloader.turn(&request)?;
         parts.gates.look_now();
         Ok::<_, NotMoved>(reload::MoveMade { evidence, ..moved })
@@ -117,6 +122,13 @@ pub async fn answer(parts: &Arc<Parts>, caller: &Caller, below: &str, asked: &Ap
         Ok(Err(why)) => refused(&why),
         Err(_) => Reply::problem(500, "the move ended in a panic"),
     }
+}
+
+/// What the gate of a route says now; `None`: it has none.
+pub(super) fn gate_of(parts: &Parts, route: &str) -> Option<GateReport> {
+    let generation = parts.app.in_force.load();
+    let entry = generation.routes.iter().find(|entry| entry.name() == route)?;
+    parts.gates.report(entry)
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -142,6 +154,11 @@ pub(super) fn refused(why: &NotMoved) -> Reply {
             412,
             &text,
             &serde_json::json!({ "seq": seq, "stage": dial.stage.as_str(), "in_force": in_words(*dial) }),
+        ),
+        NotMoved::Unasked { seq, to } => Reply::problem_with(
+            409,
+            &text,
+            &serde_json::json!({ "code": "unasked", "seq": seq, "to": WrittenDial::from(*to) }),
         ),
         NotMoved::Invalid(diagnostics) => {
             Reply::problem_with(409, &text, &serde_json::json!({ "diagnostics": diagnostics }))

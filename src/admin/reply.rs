@@ -136,6 +136,6 @@ pub fn unknown_route() -> Reply {
     Reply::problem(404, "there is no such route")
 }
 
-pub fn compares_nothing() -> Reply {
-    Reply::problem(404, "this route compares nothing: give it [routes.NAME.shadow.compare]")
+pub fn compares_nothing(route: &str) -> Reply {
+    Reply::problem(404, &format!("this route compares nothing: give it [routes.{route}.shadow.compare]"))
 }

@@ -391,7 +391,7 @@ impl RouteFigures<'_> {
 /// Rows without the evidence of their gates, which are asked all at once.
 pub fn rows_in_short(routes: &[RouteFigures<'_>]) -> Vec<RouteStatus> {
     let Some(first) = routes.first() else { return Vec::new() };
-    let gates = first.parts.gates.reports_in_short(routes.iter().map(|route| route.entry.name()));
+    let gates = first.parts.gates.reports_in_short(routes.iter().map(|route| route.entry));
     let row = |(route, gate): (&RouteFigures<'_>, _)| {
         let RouteFigures { parts, generation, entry, window } = *route;
         row_with(parts, generation, entry, window, gate)
@@ -411,7 +411,7 @@ fn side_summary(entry: &RouteInForce, side: Side, window: Window) -> SideSummary
 
 /// One row of the board.
 pub fn route_row(parts: &Parts, generation: &Generation, entry: &RouteInForce, window: Window) -> RouteStatus {
-    row_with(parts, generation, entry, window, parts.gates.report(entry.name()))
+    row_with(parts, generation, entry, window, parts.gates.report(entry))
 }
 
 fn row_with(

@@ -26,7 +26,12 @@ pub enum AdminError {
     #[error("no proxy answers at {url}: {cause}")]
     Unreachable { url: String, cause: ureq::Error },
     #[error("the proxy refused with {status}: {detail}")]
-    Refused { status: u16, detail: String },
+    Refused {
+        status: u16,
+        detail: String,
+        /// All that it said, if it is JSON.
+        problem: Box<serde_json::Value>,
+    },
     #[error("the answer cannot be read: {0}")]
     Unreadable(String),
 }
@@ -40,7 +45,7 @@ impl AdminError {
             }
             Self::Unreachable { .. } => "start it with `multilith run`, or say where it is with `--admin URL`",
             Self::Refused { status: 401, .. } => "give the token with `--token` or in MULTILITH_TOKEN",
-            Self::Refused { status: 403, detail } if detail.contains("role") => {
+            Self::Refused { status: 403, detail, .. } if detail.contains("role") => {
                 "give a token whose role in `[[server.tokens]]` is `operate`"
             }
             Self::Refused { status: 403, .. } => {
@@ -182,9 +187,9 @@ fn parse<T: DeserializeOwned>(mut answer: http::Response<ureq::Body>, expected: 
 fn refused(mut answer: http::Response<ureq::Body>) -> AdminError {
     let status = answer.status().as_u16();
     let text = answer.body_mut().read_to_string().unwrap_or_default();
-    let problem: Option<serde_json::Value> = serde_json::from_str(&text).ok();
-    let detail = problem.as_ref().and_then(|problem| problem.get("detail")?.as_str().map(str::to_owned));
-    AdminError::Refused { status, detail: detail.unwrap_or(text) }
+    let problem: Box<serde_json::Value> = serde_json::from_str(&text).unwrap_or_default();
+    let detail = problem["detail"].as_str().map_or(text, str::to_owned);
+    AdminError::Refused { status, detail, problem }
 }
 
 fn address_in(paths: &[PathBuf]) -> Result<String, AdminError> {

@@ -190,7 +190,7 @@ pub(super) struct InventoryArgs {
     #[arg(long, value_name = "FILE")]
     pub(super) from_log: Option<String>,
     /// The admin listener of the running proxy; by default the one in the file.
-    #[arg(long, value_name = "URL", env = "MULTILITH_ADMIN", conflicts_with = "from_log")]
+    #[arg(long, value_name = "URL", env = "MULTILITH_ADMIN")]
     pub(super) admin: Option<String>,
     /// The admin token.
     #[arg(long, value_name = "TOKEN", env = "MULTILITH_TOKEN", hide_env_values = true)]
@@ -350,27 +350,50 @@ pub(super) struct ButtonArgs {
 }
 
 #[derive(Debug, Args)]
-pub(super) struct MoveArgs {
-    /// The route, as it is called in routes.toml.
-    pub(super) route: String,
+pub(super) struct PromoteArgs {
+    #[command(flatten)]
+    pub(super) goal: GoalArgs,
+    /// Do not ask before a move into `retired`, or into a stage that `approve` of its gate leaves to a person. Needed where there
+    /// is no terminal.
+    #[arg(long)]
+    pub(super) yes: bool,
+    #[command(flatten)]
+    pub(super) act: ActArgs,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct RollBackArgs {
+    #[command(flatten)]
+    pub(super) goal: GoalArgs,
+    #[command(flatten)]
+    pub(super) act: ActArgs,
+}
+
+/// Where a move leads; without either one step.
+#[derive(Debug, Args)]
+pub(super) struct GoalArgs {
     /// The stage to move to.
     #[arg(long, value_name = "STAGE")]
     pub(super) to: Option<String>,
     /// The service's share in `canary`, such as 25%.
     #[arg(long, value_name = "SHARE")]
     pub(super) weight: Option<String>,
+}
+
+/// What every act of a person takes.
+#[derive(Debug, Args)]
+pub(super) struct ActArgs {
+    /// The route, as it is called in routes.toml.
+    pub(super) route: String,
     /// Why: it stands in the journal.
     #[arg(long, value_name = "TEXT")]
     pub(super) reason: Option<String>,
     /// Only if this is the last entry of the route in the journal.
     #[arg(long, value_name = "N")]
     pub(super) expect_seq: Option<u64>,
-    /// Also write it into the file of the proxy.
+    /// Also write where the route stands then into the file of the proxy.
     #[arg(long)]
     pub(super) write: bool,
-    /// Also into `retired`.
-    #[arg(long)]
-    pub(super) yes: bool,
     #[command(flatten)]
     pub(super) admin: AdminArgs,
     /// Print JSON.
@@ -384,7 +407,7 @@ pub(super) struct ResumeArgs {
     #[arg(long)]
     pub(super) from_start: bool,
     #[command(flatten)]
-    pub(super) act: MoveArgs,
+    pub(super) act: ActArgs,
 }
 
 #[derive(Debug, Args)]

@@ -180,7 +180,7 @@ fn left_open(text: &str, as_shell: bool) -> Vec<&str> {
 
 fn refused(error: &AdminError) -> Exit {
     let help = match error {
-        AdminError::Refused { status: 404, detail } if detail.contains("number") => {
+        AdminError::Refused { status: 404, detail, .. } if detail.contains("number") => {
             Some("`multilith diff ROUTE` has them: #17")
         }
         AdminError::Refused { status: 404, .. } => {

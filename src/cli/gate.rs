@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use serde_json::Value;
 
 use super::admin_client::{AdminClient, AdminError};
+use super::moves::not_found;
 use super::table::{Column, Table};
 use super::{Exit, GateArgs, term};
 
@@ -13,14 +14,12 @@ pub fn gate(args: &GateArgs) -> Exit {
     match AdminClient::new(&args.report.admin).and_then(|client| client.get::<Value>(&path)) {
         Ok(report) if args.report.json => term::json(&report),
         Ok(report) => term::out(&told(&args.route, &report, term::width())),
-        Err(AdminError::Refused { status: 404, detail }) => {
+        // A gate that is missing is said with its remedy.
+        Err(AdminError::Refused { status: 404, detail, .. }) if detail.contains("gate") => {
             term::fail(&detail, None);
-            return Exit::Findings;
-        }
-        Err(error) => {
-            term::fail(&error.to_string(), error.help());
             return Exit::Failed;
         }
+        Err(error) => return not_found(&error),
     }
     Exit::Fine
 }

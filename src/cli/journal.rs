@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use serde_json::Value;
 
 use super::admin_client::AdminClient;
-use super::moves::dial;
+use super::moves::{dial, not_found};
 use super::{Exit, JournalArgs, term};
 use crate::diagnostic::grouped;
 use crate::migration::gate::words::share;
@@ -35,8 +35,13 @@ pub fn journal(args: &JournalArgs) -> Exit {
             None => break,
         }
     }
-    if let (Some(route), true, false) = (&args.route, entries.is_empty(), args.json) {
-        term::say(&format!("nothing is written about a route `{route}`"));
+    if let (Some(route), true) = (&args.route, entries.is_empty()) {
+        if let Err(error) = client.get::<Value>(&format!("/api/v1/routes/{route}")) {
+            return not_found(&error);
+        }
+        if !args.json {
+            term::say(&format!("nothing is written about the route `{route}` yet"));
+        }
     }
     let last = args.last.map_or(0, |last| entries.len().saturating_sub(last));
     for entry in &entries[last..] {

@@ -6,6 +6,7 @@ use std::io::BufRead as _;
 use serde_json::Value;
 
 use super::admin_client::{AdminClient, AdminError};
+use super::moves::not_found;
 use super::{Exit, LogsArgs, term};
 
 pub fn logs(args: &LogsArgs) -> Exit {
@@ -18,10 +19,10 @@ pub fn logs(args: &LogsArgs) -> Exit {
     };
     // A stream of a route that does not exist would be silent for ever.
     if let Some(route) = &args.route
-        && let Err(AdminError::Refused { status: 404, .. }) = client.get::<Value>(&format!("/api/v1/routes/{route}"))
+        && let Err(error @ AdminError::Refused { status: 404, .. }) =
+            client.get::<Value>(&format!("/api/v1/routes/{route}"))
     {
-        term::fail(&format!("the proxy has no route `{route}`"), Some("`multilith status` lists them"));
-        return Exit::Findings;
+        return not_found(&error);
     }
     let stream = match client.stream(&target(args)) {
         Ok(stream) => stream,

@@ -35,11 +35,12 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use arguments::{
-    AdminArgs, ButtonArgs, CheckArgs, ConsoleArgs, DemoArgs, DiffArgs, ExplainArgs, ExportArgs, GateArgs, ImportArgs,
-    InventoryArgs, JournalArgs, LogsArgs, MoveArgs, PlanArgs, Position, RegisterArgs, ReloadArgs, ReportArgs,
-    ResumeArgs, RunArgs, StatusArgs,
+    ActArgs, AdminArgs, ButtonArgs, CheckArgs, ConsoleArgs, DemoArgs, DiffArgs, ExplainArgs, ExportArgs, GateArgs,
+    GoalArgs, ImportArgs, InventoryArgs, JournalArgs, LogsArgs, PlanArgs, Position, PromoteArgs, RegisterArgs,
+    ReloadArgs, ReportArgs, ResumeArgs, RollBackArgs, RunArgs, StatusArgs,
 };
 use moves::Act;
+use serde_json::Map;
 
 /// A strangler-fig edge proxy: stands in front of a monolith and moves endpoints, one by one and with proof, to new
 /// services.
@@ -79,15 +80,15 @@ enum Verb {
     /// The big red button: every route that is not retired goes to the monolith at once.
     MonolithOnly(ButtonArgs),
     /// Give a route's service more: one step, or as far as --to and --weight say.
-    Promote(MoveArgs),
+    Promote(PromoteArgs),
     /// Give a route's service less: one step back, or as far as --to and --weight say. Never asks, never waits.
-    Rollback(MoveArgs),
+    Rollback(RollBackArgs),
     /// Keep a gate from advancing; it still rolls back.
-    Pause(MoveArgs),
+    Pause(ActArgs),
     /// Let a paused gate go on.
     Resume(ResumeArgs),
     /// Let a route into its next stage, which the file wants a person to do.
-    Approve(MoveArgs),
+    Approve(ActArgs),
     /// Every move with who, when, why and the numbers it rested on.
     Journal(JournalArgs),
     /// Why a gate holds, and what it needs.
@@ -142,11 +143,11 @@ pub fn main() -> ExitCode {
         Verb::Export(args) => export::export(&args),
         Verb::Console(args) => console::console(&args),
         Verb::MonolithOnly(args) => monolith_only::monolith_only(&args),
-        Verb::Promote(args) => moves::act(Act::Promote, &args, false),
-        Verb::Rollback(args) => moves::act(Act::RollBack, &args, false),
-        Verb::Pause(args) => moves::act(Act::Pause, &args, false),
-        Verb::Resume(args) => moves::act(Act::Resume, &args.act, args.from_start),
-        Verb::Approve(args) => moves::act(Act::Approve, &args, false),
+        Verb::Promote(args) => moves::promote(&args),
+        Verb::Rollback(args) => moves::roll_back(&args),
+        Verb::Pause(args) => moves::act(Act::Pause, &args, Map::new()),
+        Verb::Resume(args) => moves::resume(&args),
+        Verb::Approve(args) => moves::act(Act::Approve, &args, Map::new()),
         Verb::Journal(args) => journal::journal(&args),
         Verb::Gate(args) => gate::gate(&args),
         Verb::Fleet(args) => fleet::fleet(&args),

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::admin_client::{AdminClient, AdminError};
-use super::{Exit, MoveArgs, term};
+use super::{ActArgs, Exit, GoalArgs, PromoteArgs, ResumeArgs, RollBackArgs, term};
 
 /// One of the acts of a person.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,34 +27,68 @@ impl Act {
     }
 }
 
-pub fn act(act: Act, args: &MoveArgs, from_start: bool) -> Exit {
-    if act == Act::Promote && args.to.as_deref() == Some("retired") && !args.yes {
-        term::fail(
-            &format!("`{}` would be retired: the monolith is then never asked, not even as fallback", args.route),
-            Some("say it with `--yes`"),
-        );
-        return Exit::Findings;
+pub fn promote(args: &PromoteArgs) -> Exit {
+    let mut body = towards(&args.goal);
+    if !args.yes {
+        body.insert("unasked".to_owned(), json!(true));
     }
-    let mut body = Map::new();
-    for (key, value) in [("to", &args.to), ("weight", &args.weight), ("reason", &args.reason)] {
-        if let Some(value) = value {
-            body.insert(key.to_owned(), json!(value));
-        }
+    act(Act::Promote, &args.act, body)
+}
+
+pub fn roll_back(args: &RollBackArgs) -> Exit {
+    act(Act::RollBack, &args.act, towards(&args.goal))
+}
+
+pub fn resume(args: &ResumeArgs) -> Exit {
+    let from_start = args.from_start.then(|| ("from_start".to_owned(), json!(true)));
+    act(Act::Resume, &args.act, from_start.into_iter().collect())
+}
+
+fn towards(goal: &GoalArgs) -> Map<String, Value> {
+    let goal = [("to", &goal.to), ("weight", &goal.weight)];
+    goal.into_iter().filter_map(|(key, value)| Some((key.to_owned(), json!(value.as_ref()?)))).collect()
+}
+
+/// `body`: what the act takes beside what all take.
+pub fn act(act: Act, args: &ActArgs, mut body: Map<String, Value>) -> Exit {
+    if let Some(reason) = &args.reason {
+        body.insert("reason".to_owned(), json!(reason));
     }
     if let Some(seq) = args.expect_seq {
         body.insert("expect_seq".to_owned(), json!(seq));
     }
-    for (key, wanted) in [("from_start", from_start), ("write", args.write)] {
-        if wanted {
-            body.insert(key.to_owned(), json!(true));
-        }
+    if args.write {
+        body.insert("write".to_owned(), json!(true));
     }
+    let client = match AdminClient::new(&args.admin) {
+        Ok(client) => client,
+        Err(error) => return failed(&error),
+    };
     let path = format!("/api/v1/routes/{}/{}", args.route, act.as_str());
-    let moved =
-        match AdminClient::new(&args.admin).and_then(|client| client.act(&path, &Value::Object(body), &claimed())) {
-            Ok(moved) => moved,
-            Err(error) => return failed(&error),
-        };
+    let mut answer = client.act(&path, &Value::Object(body.clone()), &claimed());
+    if let Err(AdminError::Refused { detail, problem, .. }) = &answer
+        && problem["code"] == "unasked"
+    {
+        match term::agrees(&format!("`{}` -> {}: {detail}. Move it?", args.route, dial(&problem["to"]))) {
+            Some(true) => {}
+            Some(false) => {
+                term::say("nothing was moved");
+                return Exit::Findings;
+            }
+            None => {
+                term::fail(detail, Some("say it with `--yes`"));
+                return Exit::Findings;
+            }
+        }
+        body.remove("unasked");
+        // The question was about this move and no other.
+        body.entry("expect_seq").or_insert_with(|| problem["seq"].clone());
+        answer = client.act(&path, &Value::Object(body), &claimed());
+    }
+    let moved = match answer {
+        Ok(moved) => moved,
+        Err(error) => return failed(&error),
+    };
     if args.json {
         term::json(&moved);
     } else {
@@ -72,21 +106,30 @@ pub fn act(act: Act, args: &MoveArgs, from_start: bool) -> Exit {
     Exit::Fine
 }
 
-/// 1: refused; 2: not reachable, or not made.
+/// 1: refused; 2: no such route, not reachable, or not made.
 fn failed(error: &AdminError) -> Exit {
-    let AdminError::Refused { status: status @ (400 | 404 | 409 | 412), detail } = error else {
-        term::fail(&error.to_string(), error.help());
-        return Exit::Failed;
+    let AdminError::Refused { status: status @ (400 | 409 | 412), detail, .. } = error else {
+        return not_found(error);
     };
     let help = match status {
         412 => Some("look at `multilith journal ROUTE`, then say it again with the new `--expect-seq`"),
-        404 => Some("`multilith status` has the names of the routes"),
         409 => Some("`multilith status` shows where the route stands"),
         // What was written is wrong, wherever the route stands.
         _ => None,
     };
     term::fail(detail, help);
     Exit::Findings
+}
+
+/// What could not be asked for: there is no such route, or no proxy that answers.
+pub fn not_found(error: &AdminError) -> Exit {
+    match error {
+        AdminError::Refused { status: 404, detail, .. } => {
+            term::fail(detail, Some("`multilith status` has the names of the routes"));
+        }
+        error => term::fail(&error.to_string(), error.help()),
+    }
+    Exit::Failed
 }
 
 fn told(act: Act, moved: &Value) -> String {
@@ -102,9 +145,16 @@ fn told(act: Act, moved: &Value) -> String {
             let undo = undo(act, route, moved).map_or_else(String::new, |undo| format!("; undo: {undo}"));
             format!("{line}\nin force{everywhere}{undo}\n")
         }
+        Act::Pause | Act::Resume if moved["latched"] == true => {
+            let now = if act == Act::Pause { "paused" } else { "not paused any more" };
+            format!("{route}  {now}; it stays rolled back at {to}: `multilith promote {route}` begins anew\n")
+        }
         Act::Pause => format!("{route}  paused at {to}: it does not advance, and is rolled back if it must be\n"),
         Act::Resume => format!("{route}  goes on at {to}\n"),
-        Act::Approve => format!("{route}  may go on from {to} when the gate is sure\n"),
+        Act::Approve => {
+            let stage = moved["to"]["stage"].as_str().unwrap_or("?");
+            format!("{route}  may go on to the stage after {stage} when the gate is sure; it stands at {to}\n")
+        }
     };
     if moved["local"] == true {
         text.push_str("ON THIS REPLICA ALONE: etcd of the fleet does not answer; the others are told when it does\n");
@@ -121,12 +171,13 @@ fn undo(act: Act, route: &str, moved: &Value) -> Option<String> {
     let goal = match (moved["from"]["stage"].as_str()?, moved["from"]["weight"].as_str()) {
         ("split", _) => return None,
         ("canary", Some(weight)) => format!("--weight {weight}"),
-        ("retired", _) => "--to retired --yes".to_owned(),
         (stage, _) => format!("--to {stage}"),
     };
     // Nobody is promoted to 0 %: a roll-back to no clients stays one.
     let goal = if goal == "--weight 0%" && verb == "promote" { return None } else { goal };
-    Some(format!("multilith {verb} {route} {goal}"))
+    // The stage may be one that needs it.
+    let yes = if verb == "promote" && moved["from"]["stage"] != moved["to"]["stage"] { " --yes" } else { "" };
+    Some(format!("multilith {verb} {route} {goal}{yes}"))
 }
 
 /// ` on 3 of 3 replicas after 41 ms`; nothing where there is one.
@@ -169,7 +220,7 @@ mod tests {
             "read  canary 5% -> canary 25%   (evidence: not yet sure: failures (49 of 50); you moved it, not the gate)\n\
              in force; undo: multilith rollback read --weight 5%\n"
         );
-        let undone = |act, from: Value| undo(act, "read", &json!({ "from": from }));
+        let undone = |act, from: Value| undo(act, "read", &json!({ "from": from, "to": { "stage": "canary" } }));
         let canary = json!({ "stage": "canary", "weight": "25%" });
         assert_eq!(undone(Act::RollBack, canary).as_deref(), Some("multilith promote read --weight 25%"));
         let monolith = json!({ "stage": "monolith" });
@@ -185,5 +236,9 @@ mod tests {
         let lost =
             json!({ "route": "read", "from": { "stage": "migrated" }, "to": { "stage": "monolith" }, "kept": false });
         assert!(told(Act::RollBack, &lost).contains("NOT KEPT"));
+        let latched = json!({ "route": "read", "to": { "stage": "canary", "weight": "0%" }, "latched": true });
+        for act in [Act::Pause, Act::Resume] {
+            assert!(told(act, &latched).contains("it stays rolled back at canary 0%"), "{act:?}");
+        }
     }
 }

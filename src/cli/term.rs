@@ -31,6 +31,18 @@ pub fn fail(message: &str, help: Option<&str>) {
     }
 }
 
+/// Asks the person at the terminal; `None`: there is no terminal to ask at.
+pub fn agrees(question: &str) -> Option<bool> {
+    if !(std::io::stdin().is_terminal() && std::io::stderr().is_terminal()) {
+        return None;
+    }
+    let mut stderr = std::io::stderr().lock();
+    let _ = write!(stderr, "{question} [y/N] ").and_then(|()| stderr.flush());
+    let mut said = String::new();
+    let read = std::io::stdin().read_line(&mut said);
+    Some(read.is_ok() && matches!(said.trim().to_lowercase().as_str(), "y" | "yes"))
+}
+
 /// A text of a stranger, which must not control the reader's terminal.
 pub fn one_line(text: &str) -> String {
     let turns = |character: char| matches!(character, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');

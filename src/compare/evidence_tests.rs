@@ -427,6 +427,23 @@ fn the_text_fits_a_terminal() {
 }
 
 #[test]
+fn the_text_says_at_whom_noise_is_learned_before_it_is_known() {
+    let rules = Rules::new(&WrittenRules::default()).expect("valid");
+    let mut evidence = Evidence::new(&rules);
+    let sent = headers(&[]);
+    let request = ComparedRequest { method: &http::Method::POST, target: "/", headers: &sent, body: b"" };
+    let same = compare(&request, &json(r#"{"at":1}"#), &json(r#"{"at":1}"#), &rules);
+    for now in 0..7 {
+        evidence.record_replay(&same, Learned::Sandbox, 1_700_000_000_000 + now);
+    }
+    let text = Report::of("read-user", &evidence).to_string();
+    assert!(text.contains("not known yet (7 of 50 replays at the sandbox)"), "{text}");
+    evidence.record_replay(&same, Learned::Monolith, 1_700_000_000_007);
+    let text = Report::of("read-user", &evidence).to_string();
+    assert!(text.contains("not known yet (8 of 50 replays, 7 at the sandbox)"), "{text}");
+}
+
+#[test]
 fn nothing_secret_is_kept_wherever_it_was_sent() {
     for examples in [Examples::Values, Examples::Shapes, Examples::Off] {
         let rules = Rules::new(&WrittenRules {

@@ -160,15 +160,15 @@ impl Report {
         }
         let sandbox = self.replays_at_sandbox;
         let at = match (self.replays.saturating_sub(sandbox), sandbox) {
-            (_, 0) => "at the monolith".to_owned(),
-            (0, _) => "at the sandbox".to_owned(),
-            (monolith, sandbox) => {
-                format!("({} at the monolith, {} at the sandbox)", grouped(monolith), grouped(sandbox))
-            }
+            // Nobody was asked yet.
+            (0, 0) => String::new(),
+            (_, 0) => " at the monolith".to_owned(),
+            (0, _) => " at the sandbox".to_owned(),
+            (_, sandbox) => format!(", {} at the sandbox", grouped(sandbox)),
         };
         let noise = match (self.noise_known, self.noise_knowable) {
-            (true, _) => format!("known from {} replays {at}", grouped(self.replays)),
-            (false, true) => format!("not known yet ({} of 50 replays)", self.replays),
+            (true, _) => format!("known from {} replays{at}", grouped(self.replays)),
+            (false, true) => format!("not known yet ({} of 50 replays{at})", self.replays),
             (false, false) => "cannot be known, no request is sent twice: all counts".to_owned(),
         };
         line(f, "noise", &noise)?;
@@ -409,8 +409,6 @@ const fn is_invisible(c: char) -> bool {
         '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}'
     )
 }
-
-/// `1 234 567`.
 
 /// Two decimals, but never a 0 for something or a 100 for less than all.
 fn percent(share: f64) -> String {

@@ -5,7 +5,7 @@ use super::draft::Draft;
 use super::settings::percent;
 use super::snapshot::EventsSettings;
 use super::upstreams::{compile_broker, is_bus_name};
-use crate::config::{self, EventKind, Item, KafkaEvents, Secret, SecretUrl};
+use crate::config::{self, BrokerUrl, EventKind, Item, KafkaEvents, Secret};
 use crate::diagnostic::Code;
 use crate::endpoint::{NatsServer, PublishSpec};
 use crate::migration::Percent;
@@ -119,7 +119,7 @@ fn is_topic(topic: &str) -> bool {
 }
 
 /// The URL itself is not printed: it may hold a password.
-fn nats_server(item: &Item<SecretUrl>, draft: &mut Draft<'_>) -> Option<NatsServer> {
+fn nats_server(item: &Item<BrokerUrl>, draft: &mut Draft<'_>) -> Option<NatsServer> {
     let read = match &item.value.0 {
         Secret::Value(url) => read(url),
         Secret::File(_) => None,

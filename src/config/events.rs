@@ -2,7 +2,7 @@
 
 use super::list::Item;
 use super::table::table;
-use super::{EventKind, Percent, SecretUrl};
+use super::{BrokerUrl, EventKind, Percent};
 
 table! {
     /// Events for other programs, each a `CloudEvent` in JSON: exactly one of `amqp`, `kafka` and `nats`. The `sequence` of an event counts those of
@@ -27,7 +27,7 @@ table! {
     /// An exchange that gets events.
     pub struct AmqpEvents {
         /// `amqp://user:password@host:5672/vhost`, or `amqps`; `{ env = "NAME" }` keeps it out of the file.
-        broker: SecretUrl = required,
+        broker: BrokerUrl = required,
         /// A topic exchange, made if it is not there. Default: `"multilith"`; a handler of Nameko listens to `"multilith.events"`.
         exchange: String,
     }
@@ -37,7 +37,7 @@ table! {
     /// Servers of NATS, and the subject of events.
     pub struct NatsEvents {
         /// `nats://user:password@host:4222`, with TLS where the server asks for it; `tls://` always. The first that answers is used.
-        servers: Vec<Item<SecretUrl>> = required,
+        servers: Vec<Item<BrokerUrl>> = required,
         /// `{kind}` and `{route}` are filled in; what cannot stand in a subject becomes `_`. Default: `"multilith.{kind}.{route}"`.
         subject: String,
     }

@@ -59,7 +59,7 @@ pub use gate::Gate;
 pub use http_names::{HeaderEntry, HeaderList, HeaderValues};
 pub use limit::Limit;
 pub use list::{Item, Named, NamedEntry, OneOrMany};
-pub use notify::{Notify, SecretUrl};
+pub use notify::{BrokerUrl, Notify, SecretUrl};
 pub use route::{Answer, Breaker, CookieDomain, Fallback, Fault, RateLimit, Redirect, Rewrite, Route, Variant};
 pub use secret::{Secret, SecretTable};
 pub use server::{Acme, AdminToken, Certificate, Force, Server, Tls, TrustedUser};

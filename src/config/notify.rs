@@ -26,19 +26,43 @@ table! {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SecretUrl(pub Secret);
 
+/// A URL of a broker, which may hold a password.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BrokerUrl(pub Secret);
+
 impl Decode for SecretUrl {
     const EXPECTED: &'static str = "a URL";
     const EXAMPLE: &'static str = "{ env = \"SLACK_URL\" }";
 
     fn decode(value: &Value<'_>, reader: &mut Reader<'_>) -> Option<Self> {
-        if value.get_ref().is_table() {
-            return Secret::decode(value, reader).map(Self);
-        }
-        let text = reader.string::<Self>(value)?;
-        Some(Self(Secret::Value(text.into_owned())))
+        decode::<Self>(value, reader).map(Self)
     }
 
     fn schema() -> serde_json::Value {
-        serde_json::json!({ "anyOf": [{ "type": "string" }, Secret::schema()] })
+        schema()
     }
+}
+
+impl Decode for BrokerUrl {
+    const EXPECTED: &'static str = "a URL";
+    const EXAMPLE: &'static str = "{ env = \"BROKER_URL\" }";
+
+    fn decode(value: &Value<'_>, reader: &mut Reader<'_>) -> Option<Self> {
+        decode::<Self>(value, reader).map(Self)
+    }
+
+    fn schema() -> serde_json::Value {
+        schema()
+    }
+}
+
+fn decode<T: Decode>(value: &Value<'_>, reader: &mut Reader<'_>) -> Option<Secret> {
+    if value.get_ref().is_table() {
+        return Secret::decode(value, reader);
+    }
+    reader.string::<T>(value).map(|text| Secret::Value(text.into_owned()))
+}
+
+fn schema() -> serde_json::Value {
+    serde_json::json!({ "anyOf": [{ "type": "string" }, Secret::schema()] })
 }

@@ -8,7 +8,7 @@ use toml::de::DeValue;
 use super::list::Item;
 use super::reader::{Decode, Reader, Value};
 use super::table::table;
-use super::{LambdaEvent, Named, SecretUrl};
+use super::{BrokerUrl, LambdaEvent, Named};
 use crate::diagnostic::Code;
 
 table! {
@@ -31,7 +31,7 @@ table! {
     /// `tracestate`, as the instrumentation of Nameko for OpenTelemetry looks for them.
     pub struct Nameko {
         /// `amqp://user:password@host:5672/vhost`, or `amqps`; `{ env = "NAME" }` keeps it out of the file.
-        broker: SecretUrl = required,
+        broker: BrokerUrl = required,
         /// The service's name: its queue is `rpc-NAME`.
         service: String = required,
         /// The exchange of calls. Default: `"nameko-rpc"`.

@@ -313,8 +313,10 @@ async fn moved(
     let of = route.clone();
     let turn = move || {
         let author = Author { by: By::Person, who: &who, reason: &reason, verdict: seen(&moving, &of) };
-        let made =
-            moving.reloader.turn(&MoveRequest { route: &of, asked, author, expect_seq: Some(expected), write })?;
+        // The page before this one asked.
+        let unasked = false;
+        let request = MoveRequest { route: &of, asked, author, expect_seq: Some(expected), write, unasked };
+        let made = moving.reloader.turn(&request)?;
         moving.gates.look_now();
         Ok::<_, NotMoved>(made)
     };
@@ -340,7 +342,11 @@ fn told(verb: &str, made: &MoveMade, held: bool) -> String {
         None => dial.stage.to_owned(),
     };
     let mut text = match verb {
+        "pause" if made.latched => "Paused. The route stays rolled back: promote it to begin anew.".to_owned(),
         "pause" => "Paused.".to_owned(),
+        "resume" if made.latched => {
+            "Not paused any more. The route stays rolled back: promote it to begin anew.".to_owned()
+        }
         "resume" => "The gate goes on.".to_owned(),
         "approve" => "Approved.".to_owned(),
         _ if held => format!(

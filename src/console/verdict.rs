@@ -115,7 +115,7 @@ impl Grounds for RouteFigures<'_> {
     }
 
     fn gate(&self) -> Option<GateSaid> {
-        self.parts.gates.says(self.entry.name())
+        self.parts.gates.says(self.entry)
     }
 
     fn stage(&self) -> &'static str {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::live::{GateCounters, Held};
-use crate::migration::dial::{By, Wish, promoted};
+use crate::migration::dial::{By, Standing, Wish, promoted};
 use crate::migration::gate::{
     Circumstances, Gate, HandedOn, Judge, Limit, Needs, Obstacle, QUANTILES, Rates, Ruling, Scene, Tick, Verdict, words,
 };
@@ -42,6 +42,23 @@ impl State {
             Self::Waiting => "waiting",
             Self::Paused => "paused",
         }
+    }
+
+    /// Where nothing that a look finds makes a difference.
+    fn whatever_is_found(standing: &Standing) -> Option<Self> {
+        if standing.latched {
+            return Some(Self::Latched);
+        }
+        if !is_judged(standing.dial) {
+            return Some(Self::Off);
+        }
+        standing.paused.then_some(Self::Paused)
+    }
+
+    /// Before the first look.
+    pub(super) fn unlooked(standing: &Standing, gate: &Gate) -> Self {
+        let begins = if gate.settle.is_zero() { Self::Hold } else { Self::Settling };
+        Self::whatever_is_found(standing).unwrap_or(begins)
     }
 }
 
@@ -119,7 +136,7 @@ pub struct Course {
 
 impl Course {
     pub fn new(seen: &RouteNow<'_>) -> Self {
-        let judge = Judge::new(seen.gate, scene(seen), step(seen));
+        let judge = Judge::new(seen.gate, scene(seen), step_of(seen.held.standing.dial, seen.gate));
         seen.counters.set_limits(None);
         Self {
             judge,
@@ -174,7 +191,7 @@ impl Course {
         if anew {
             *self = Self::new(seen);
         } else if dial != self.dial {
-            self.judge.next_step(scene(seen), step(seen));
+            self.judge.next_step(scene(seen), step_of(dial, seen.gate));
             self.ruled = None;
             seen.counters.set_limits(None);
             self.dial = dial;
@@ -197,7 +214,7 @@ impl Course {
     pub fn take_over(&mut self, seen: &RouteNow<'_>, gathered: Option<&HandedOn>) {
         self.elsewhere = false;
         self.follow(seen);
-        self.judge = Judge::new(seen.gate, scene(seen), step(seen));
+        self.judge = Judge::new(seen.gate, scene(seen), step_of(self.dial, seen.gate));
         if let Some(gathered) = gathered {
             self.judge.go_on(gathered);
         }
@@ -328,20 +345,12 @@ impl Course {
     }
 
     fn state(&self, seen: &RouteNow<'_>, ruling: &Ruling) -> State {
-        let standing = &seen.held.standing;
-        if standing.latched {
-            return State::Latched;
-        }
-        if !self.is_active() {
-            return State::Off;
-        }
-        if standing.paused {
-            return State::Paused;
-        }
-        if ruling.why == words::WAITS {
-            return State::Waiting;
-        }
-        if self.settling { State::Settling } else { State::Hold }
+        let found = match (ruling.why == words::WAITS, self.settling) {
+            (true, _) => State::Waiting,
+            (false, true) => State::Settling,
+            (false, false) => State::Hold,
+        };
+        State::whatever_is_found(&seen.held.standing).unwrap_or(found)
     }
 
     fn wanted(&self, seen: &RouteNow<'_>, ruling: &Arc<Ruling>, interval: bool) -> Option<Wanted> {
@@ -398,7 +407,7 @@ fn scene(seen: &RouteNow<'_>) -> Scene {
     Scene { shadow, compared, paired: compared && seen.gate.pairs }
 }
 
-fn step(seen: &RouteNow<'_>) -> usize {
-    let dial = seen.held.standing.dial;
-    if dial.stage == Stage::Canary { seen.gate.step_of(dial.weight) } else { 0 }
+/// From 0.
+pub fn step_of(dial: Dial, gate: &Gate) -> usize {
+    if dial.stage == Stage::Canary { gate.step_of(dial.weight) } else { 0 }
 }

@@ -26,7 +26,7 @@ use parking_lot::{Mutex, MutexGuard};
 
 use crate::config::Notice;
 use crate::migration::Dial;
-use crate::migration::dial::Action;
+use crate::migration::dial::{Action, Standing};
 use crate::migration::gate::{Obstacle, Tick, Verdict};
 use crate::notify::Message;
 use crate::proxy::{App, Generation, RouteInForce};
@@ -121,19 +121,31 @@ impl Gates {
     }
 
     /// What a gate says now; `None`: the route has none.
-    pub fn report(&self, route: &str) -> Option<GateReport> {
-        self.routes.lock().get(route).map(Watched::report)
+    pub fn report(&self, entry: &RouteInForce) -> Option<GateReport> {
+        let gate = entry.policy.gate.as_deref()?;
+        let looked = self.routes.lock().get(entry.name()).map(Watched::report);
+        Some(looked.unwrap_or_else(|| GateReport::unlooked(&standing(entry), gate)))
     }
 
     /// The same of several routes at once, without their evidence.
-    pub fn reports_in_short<'r>(&self, names: impl Iterator<Item = &'r str>) -> Vec<Option<GateReport>> {
+    pub fn reports_in_short<'r>(&self, entries: impl Iterator<Item = &'r RouteInForce>) -> Vec<Option<GateReport>> {
         let routes = self.routes.lock();
-        names.map(|route| routes.get(route).map(Watched::report_in_short)).collect()
+        let report = |entry: &RouteInForce| {
+            let gate = entry.policy.gate.as_deref()?;
+            let looked = routes.get(entry.name()).map(Watched::report_in_short);
+            Some(looked.unwrap_or_else(|| GateReport::unlooked(&standing(entry), gate)))
+        };
+        entries.map(report).collect()
     }
 
     /// State and verdict of a gate; `None`: the route has none.
-    pub fn says(&self, route: &str) -> Option<GateSaid> {
-        self.said.lock().get(route).copied()
+    pub fn says(&self, entry: &RouteInForce) -> Option<GateSaid> {
+        let gate = entry.policy.gate.as_deref()?;
+        let said = self.said.lock().get(entry.name()).copied();
+        Some(said.unwrap_or_else(|| GateSaid {
+            state: State::unlooked(&standing(entry), gate).as_str(),
+            verdict: Verdict::Hold.as_str(),
+        }))
     }
 
     /// The routes whose gates ask a person for something.
@@ -323,6 +335,10 @@ impl Gates {
             link: String::new(),
         });
     }
+}
+
+fn standing(entry: &RouteInForce) -> Standing {
+    entry.state.held().map_or_else(|| Standing::of_file(entry.policy.dial), |held| held.standing)
 }
 
 fn look_again_and_again(gates: &Weak<Gates>) {

@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::course::State;
+use super::course::{State, step_of};
+use crate::migration::dial::Standing;
 use crate::migration::gate::words;
-use crate::migration::gate::{Direction, Metric, Needs, Rates, Reading, Ruling, Verdict};
+use crate::migration::gate::{Direction, Gate, Metric, Needs, Rates, Reading, Ruling, Verdict};
 use crate::telemetry::GateShown;
 
 /// `GET /api/v1/routes/{name}/gate`.
@@ -66,6 +67,16 @@ impl GateReport {
             (None, _) => "the stage is not one that a gate moves".clone_into(&mut report.why),
         }
         report
+    }
+
+    /// Of a gate that is in force and was not looked at yet, which takes a second at most.
+    pub(super) fn unlooked(standing: &Standing, gate: &Gate) -> Self {
+        let why = if standing.paused { "paused" } else { "nothing is counted yet" };
+        let ruling =
+            Ruling { verdict: Verdict::Hold, why: why.to_owned(), needs: Needs::Nothing, readings: Vec::new() };
+        let state = State::unlooked(standing, gate);
+        let step = (step_of(standing.dial, gate) + 1, gate.steps.len());
+        Self::in_short(state, (state != State::Off).then_some(&ruling), step, Rates::default())
     }
 
     pub(super) fn with_evidence(mut self, ruling: &Ruling) -> Self {

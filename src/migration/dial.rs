@@ -133,6 +133,8 @@ impl Standing {
         match turn.action {
             // Forgetting comparisons says nothing of the service: a roll-back stays latched.
             Action::Reset if turn.by == By::Person => {}
+            // The person let it into the stage behind this one, and it is not there yet.
+            Action::Advance if turn.to.stage == self.dial.stage => self.latched = false,
             Action::File | Action::Advance | Action::Promote | Action::Reset => {
                 self.latched = false;
                 self.approved = false;

@@ -47,6 +47,14 @@ pub(super) fn told(new: &NewEntry<'_>, after: &Standing, entry: Option<Value>) -
     }
 }
 
+/// Why a person has to agree to a promotion.
+pub(super) const fn wants_a_word(to: Dial) -> &'static str {
+    match to.stage {
+        Stage::Retired => "the route would be retired: the monolith is then never asked, not even as fallback",
+        _ => "the route would go to a stage that `approve` of its gate leaves to a person",
+    }
+}
+
 /// `canary 5%`, `migrated`.
 #[must_use]
 pub fn in_words(dial: Dial) -> String {

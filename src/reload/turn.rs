@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::told::{in_words, told};
+use super::told::{in_words, told, wants_a_word};
 use super::write::{NotWritten, to_paste};
 use super::{Reloader, environment};
 use crate::compile::{Compiled, Snapshot, compile_all};
@@ -29,6 +29,8 @@ pub struct MoveRequest<'a> {
     pub expect_seq: Option<u64>,
     /// Write the dial into the file, too.
     pub write: bool,
+    /// Nobody was asked whether it is meant: a promotion that a person has to agree to is refused.
+    pub unasked: bool,
 }
 
 /// The author of a move, and its reason.
@@ -83,6 +85,9 @@ pub struct MoveMade {
     pub replicas: Replicas,
     /// `false`: it is in force, and a restart will not know of it.
     pub kept: bool,
+    /// The route was rolled back: its gate does not advance before a promotion, the file or a new `version` begins anew.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub latched: bool,
     /// It is in force on this replica alone, and the others will be told when etcd of the fleet answers.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub local: bool,
@@ -150,6 +155,9 @@ pub enum NotMoved {
     /// Nothing to pause, or to approve.
     #[error("{0}")]
     Nothing(&'static str),
+    /// A person has to agree to it, and was not asked.
+    #[error("{}", wants_a_word(*.to))]
+    Unasked { seq: u64, to: Dial },
     /// Another move came first.
     #[error("the route was moved meanwhile: #{seq}, {}", in_words(*.dial))]
     Overtaken { seq: u64, dial: Dial },
@@ -208,6 +216,11 @@ impl Reloader {
         let gate = entry.policy.gate.as_deref();
         let from = standing.dial;
         let (action, to) = leads_to(generation, entry, standing, request.asked)?;
+        let is_left_to_a_person =
+            to.stage == Stage::Retired || gate.is_some_and(|gate| gate.approve.contains(&to.stage));
+        if request.unasked && action == Action::Promote && to.stage != from.stage && is_left_to_a_person {
+            return Err(NotMoved::Unasked { seq: standing.seq, to });
+        }
         // Under another stage a route is compiled anew; a file that could not be valid there is refused before anything moves.
         let snapshot = if to.stage == from.stage {
             Arc::clone(&generation.snapshot)
@@ -248,6 +261,7 @@ impl Reloader {
             who: request.author.who.to_owned(),
             replicas,
             kept,
+            latched: self.app.live.held(request.route).is_some_and(|held| held.standing.latched),
             local: false,
             evidence: None,
         }
@@ -436,6 +450,9 @@ fn leads_to(
         }
         RequestedMove::Pause | RequestedMove::Resume { .. } | RequestedMove::Approve if gate.is_none() => {
             return Err(NotMoved::Nothing("the route has no gate: `promote` and `rollback` move it by hand"));
+        }
+        RequestedMove::Approve | RequestedMove::Resume { from_start: true } if standing.latched => {
+            return Err(NotMoved::Nothing("it was rolled back: `promote` begins anew"));
         }
         RequestedMove::Pause if standing.paused => return Err(NotMoved::Nothing("the gate is paused already")),
         RequestedMove::Pause => (Action::Pause, from),

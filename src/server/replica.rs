@@ -95,6 +95,7 @@ pub(super) fn moves_by(reloader: &Arc<Reloader>) -> crate::gate::Mover {
             },
             expect_seq: None,
             write: false,
+            unasked: false,
         };
         reloader.turn(&request).map(drop).map_err(|error| match error {
             NotMoved::Fleet(NotWrittenToFleet::RegionBefore(why)) => NotMade::Waits(why),

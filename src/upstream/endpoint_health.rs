@@ -147,9 +147,13 @@ impl EndpointHealth {
                 (count, word) => format!("{count} {word}s"),
             });
             let counted: Vec<_> = counted.into_iter().filter(|text| !text.is_empty()).collect();
-            let what = if kind == EndpointFailure::Connect { "refused" } else { "did not answer" };
-            let kind = if kind == EndpointFailure::Connect { String::new() } else { format!(" ({})", kind.name()) };
-            return (EndpointState::Failing, format!("{what} {}{kind}", counted.join(" and ")));
+            let counted = counted.join(" and ");
+            let why = match kind {
+                EndpointFailure::Connect => format!("refused {counted}"),
+                EndpointFailure::Status => format!("answered {counted} with an error"),
+                kind => format!("did not answer {counted} ({})", kind.name()),
+            };
+            return (EndpointState::Failing, why);
         }
         if answered.load(Relaxed) {
             (EndpointState::Healthy, String::new())

@@ -80,6 +80,7 @@ impl Members {
     /// The weight of each member now, in tenths; 0: it gets nothing. `last`: an ejection holds even if it leaves no endpoint.
     /// `failures`: the number in a row after which an endpoint without a check is `failing`.
     pub(super) fn judge(&mut self, checked: bool, last: bool, failures: u32, now: u64) -> Vec<u32> {
+        self.end_needless_ramps(checked);
         let mut shares: Vec<u32> =
             self.listed.iter().map(|e| share(&e.health.condition.lock(), checked, now)).collect();
         let able = |shares: &[u32]| shares.iter().zip(&self.listed).any(|(&share, e)| share > 0 && e.weight() > 0);
@@ -113,6 +114,19 @@ impl Members {
             endpoint.health.eligible.store(*share > 0, Relaxed);
         }
         self.listed.iter().zip(&shares).map(|(e, share)| e.weight().saturating_mul(*share)).collect()
+    }
+
+    /// Where no other endpoint takes the rest of the requests, an endpoint that came gets all of them anyway.
+    fn end_needless_ramps(&self, checked: bool) {
+        let able = |e: &&Arc<Endpoint>| e.weight() > 0 && is_able(&e.health.condition.lock(), checked);
+        let Some(first) = self.listed.iter().filter(able).map(|e| e.priority).min() else { return };
+        let members = || self.listed.iter().filter(|e| e.priority == first);
+        if members().filter(able).any(|e| e.health.condition.lock().returned.is_none()) {
+            return;
+        }
+        for endpoint in members() {
+            endpoint.health.condition.lock().returned = None;
+        }
     }
 
     fn raise(&self, shares: &mut [u32], worthy: impl Fn(&Condition) -> bool) {
@@ -170,10 +184,14 @@ fn count(counts: &mut EndpointStates, state: EndpointState) {
     }
 }
 
+fn is_able(condition: &Condition, checked: bool) -> bool {
+    let ill = checked && condition.checkup.state() != CheckState::Well;
+    !ill && !condition.ejection.is_out()
+}
+
 /// Of its weight, in tenths.
 fn share(condition: &Condition, checked: bool, now: u64) -> u32 {
-    let ill = checked && condition.checkup.state() != CheckState::Well;
-    if ill || condition.ejection.is_out() {
+    if !is_able(condition, checked) {
         return 0;
     }
     condition.returned.map_or(10, |at| tenths(now.saturating_sub(at)))
@@ -182,18 +200,20 @@ fn share(condition: &Condition, checked: bool, now: u64) -> u32 {
 fn describe(condition: &Condition, health: &EndpointHealth, checked: bool, failures: u32) -> (EndpointState, String) {
     let verdict = condition.checkup.state();
     if condition.ejection.is_out() {
-        (EndpointState::Unhealthy, condition.ejected_for.clone())
-    } else if checked && verdict == CheckState::Ill {
-        (EndpointState::Unhealthy, condition.complaint.clone())
-    } else if checked && verdict == CheckState::Unknown {
-        (EndpointState::Starting, "waits for its first check".to_owned())
-    } else if condition.returned.is_some() {
-        (EndpointState::Starting, "takes its share step by step".to_owned())
-    } else if checked {
-        (EndpointState::Healthy, String::new())
-    } else {
-        health.learned(condition.last_failure.map(|(kind, _)| kind), failures)
+        return (EndpointState::Unhealthy, condition.ejected_for.clone());
     }
+    let (state, mut why) = match (checked, verdict) {
+        (true, CheckState::Ill) => return (EndpointState::Unhealthy, condition.complaint.clone()),
+        (true, CheckState::Unknown) => return (EndpointState::Starting, "waits for its first check".to_owned()),
+        (true, CheckState::Well) => (EndpointState::Healthy, String::new()),
+        (false, _) => health.learned(condition.last_failure.map(|(kind, _)| kind), failures),
+    };
+    // It gets requests: how few of them says nothing of its health.
+    if condition.returned.is_some() {
+        let others = if why.is_empty() { "" } else { "; " };
+        why = format!("{why}{others}takes its share step by step");
+    }
+    (state, why)
 }
 
 impl Condition {

@@ -11,13 +11,13 @@ pub enum EndpointState {
     Unchecked,
     /// The last that was asked of it was answered: a check, a request or a copy.
     Healthy,
-    /// It gets requests or copies and does not answer them: no other endpoint can take them, or they are copies.
+    /// It gets requests or copies and refuses them, does not answer, or with errors alone: no other endpoint can take them, or they are copies.
     Failing,
     /// Ejected, or found ill by its checks: gets nothing.
     Unhealthy,
     /// Left the list: gets no new request and finishes those it has.
     Draining,
-    /// Waits for its first check, or takes its share step by step.
+    /// Waits for its first check.
     Starting,
 }
 

@@ -70,6 +70,16 @@ fn state_of(upstreams: &Upstreams, address: &str) -> Option<EndpointState> {
     upstreams.status().iter().flat_map(|u| &u.endpoints).find(|e| e.address == address).map(|e| e.state)
 }
 
+fn why_of(upstreams: &Upstreams, address: &str) -> String {
+    upstreams.status().into_iter().flat_map(|u| u.endpoints).find(|e| e.address == address).map(|e| e.why).unwrap()
+}
+
+fn member(port: u16, priority: u16) -> pool::Member {
+    let address = format!("127.0.0.1:{port}");
+    let place = peers::Place::Inet(address.parse().unwrap());
+    pool::Member { place, authority: address.into(), weight: 1, priority }
+}
+
 #[test]
 fn a_fixed_list_can_be_picked_from_at_once_in_turn() {
     let upstreams = Upstreams::new(Arc::new(Unobserved));
@@ -188,9 +198,58 @@ fn an_ejected_endpoint_comes_back_and_takes_its_share_step_by_step() {
     });
     let pool = pool(&upstreams, UpstreamSpec { eject, ..fixed(&["127.0.0.1:1", "127.0.0.1:2"]) });
     lease_on(&pool, "127.0.0.1:1").failed(EndpointFailure::Connect);
-    eventually("it is starting", || state_of(&upstreams, "127.0.0.1:1") == Some(EndpointState::Starting));
+    eventually("it is back", || why_of(&upstreams, "127.0.0.1:1") == "refused 1 request; takes its share step by step");
+    assert_eq!(state_of(&upstreams, "127.0.0.1:1"), Some(EndpointState::Failing), "it has answered nothing since");
     let share = picks(&pool, 1_100)["127.0.0.1:1"];
     assert!((100..=520).contains(&share), "just after it came back it was picked {share} times of 1100");
+}
+
+#[test]
+fn an_endpoint_that_takes_its_share_step_by_step_is_one_that_can_be_asked() {
+    let upstreams = Upstreams::new(Arc::new(Unobserved));
+    let pool = pool(&upstreams, fixed(&["127.0.0.1:1"]));
+    let list = |ports: &[u16]| pool.apply(&ports.iter().map(|port| member(*port, 1)).collect::<Vec<_>>());
+    list(&[1, 2]);
+    let said = || (state_of(&upstreams, "127.0.0.1:2"), why_of(&upstreams, "127.0.0.1:2"));
+    assert_eq!(said(), (Some(EndpointState::Unchecked), "takes its share step by step".to_owned()));
+    lease_on(&pool, "127.0.0.1:2").succeeded();
+    eventually("it is well", || said().0 == Some(EndpointState::Healthy));
+    assert_eq!((pool.counts().healthy, pool.counts().unchecked, pool.counts().starting), (1, 1, 0));
+}
+
+#[test]
+fn an_endpoint_takes_all_at_once_where_no_other_takes_the_rest() {
+    let upstreams = Upstreams::new(Arc::new(Unobserved));
+    let pool = pool(&upstreams, fixed(&["127.0.0.1:1"]));
+    let said = |port: u16| {
+        let address = format!("127.0.0.1:{port}");
+        (state_of(&upstreams, &address), why_of(&upstreams, &address))
+    };
+    let at_once = (Some(EndpointState::Unchecked), String::new());
+    // The only endpoint is replaced.
+    pool.apply(&[member(2, 1)]);
+    assert_eq!(said(2), at_once);
+    // So are all of them: none was there before the others.
+    pool.apply(&[member(3, 1), member(4, 1)]);
+    assert_eq!([said(3), said(4)], [at_once.clone(), at_once.clone()]);
+    assert_eq!(picks(&pool, 10).values().copied().collect::<Vec<_>>(), [5, 5]);
+    // Those of a higher number take nothing as long as this one is there.
+    pool.apply(&[member(3, 2), member(4, 2), member(5, 1)]);
+    assert_eq!(said(5), at_once);
+    // The one whose requests it shared step by step leaves.
+    pool.apply(&[member(5, 1), member(6, 1)]);
+    assert_eq!(said(6).1, "takes its share step by step");
+    pool.apply(&[member(6, 1)]);
+    assert_eq!(said(6), at_once);
+}
+
+#[test]
+fn an_endpoint_that_answers_with_errors_is_not_said_to_be_silent() {
+    let upstreams = Upstreams::new(Arc::new(Unobserved));
+    let pool = pool(&upstreams, UpstreamSpec { eject: Eject::Usual, ..fixed(&["127.0.0.1:1"]) });
+    (0..5).for_each(|_| lease_on(&pool, "127.0.0.1:1").failed(EndpointFailure::Status));
+    eventually("it fails", || state_of(&upstreams, "127.0.0.1:1") == Some(EndpointState::Failing));
+    assert_eq!(why_of(&upstreams, "127.0.0.1:1"), "answered 5 requests with an error");
 }
 
 #[test]

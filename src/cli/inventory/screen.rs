@@ -105,8 +105,6 @@ fn share(part: u64, whole: u64) -> f64 {
     if whole == 0 { 0.0 } else { part as f64 * 100.0 / whole as f64 }
 }
 
-/// `1 204 330`
-
 #[cfg(test)]
 mod tests {
     use super::*;

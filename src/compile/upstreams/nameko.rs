@@ -42,7 +42,7 @@ pub(in super::super) fn is_bus_name(given: &Given<String>, draft: &mut Draft<'_>
 
 /// The URL itself is not printed: it may hold a password.
 pub(in super::super) fn compile_broker(
-    url: &config::SecretUrl,
+    url: &config::BrokerUrl,
     span: &Span,
     draft: &mut Draft<'_>,
 ) -> Option<BrokerSpec> {

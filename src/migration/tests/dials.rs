@@ -56,11 +56,16 @@ fn a_pause_outlives_a_changed_file_and_ends_with_resume() {
 }
 
 #[test]
-fn an_approval_is_for_one_move() {
-    let file = canary(10_000);
+fn an_approval_is_for_the_stage_behind_and_for_no_other() {
+    let file = canary(500);
     let mut turns = vec![turn(1, Action::Approve, By::Person, file, file)];
     assert!(in_force(&turns, file, "v1").approved);
-    turns.push(turn(2, Action::Advance, By::Gate, whole(Stage::Migrated), file));
+    turns.push(turn(2, Action::Advance, By::Gate, canary(2500), file));
+    assert!(in_force(&turns, file, "v1").approved, "a step within the stage is not what was approved");
+    let mut back = turns.clone();
+    back.push(turn(3, Action::RollBack, By::Gate, canary(0), file));
+    assert!(!in_force(&back, file, "v1").approved, "what was approved did not hold");
+    turns.push(turn(3, Action::Advance, By::Gate, whole(Stage::Migrated), file));
     assert!(!in_force(&turns, file, "v1").approved);
 }
 

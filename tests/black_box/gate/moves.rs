@@ -91,19 +91,106 @@ fn acts_that_make_no_sense_are_refused_with_a_reason() {
         let answer = post(&edge, act, body, &[]);
         assert_eq!(answer.status(), expected, "{act} {body}: {}", answer.text());
     }
-    // 1: refused, whatever is wrong about it; 2 is for a proxy that is not reached.
+    // 1: refused, whatever is wrong about it.
     for refused in [
-        &["promote", "nobody"][..],
-        &["promote", "users", "--to", "retired"],
+        &["promote", "users", "--to", "retired"][..],
         &["promote", "users", "--to", "nowhere"],
         &["promote", "users", "--weight", "200%"],
-        &["pause", "users", "--weight", "5%"],
+        &["pause", "users"],
     ] {
         assert_eq!(verb(&edge, refused).0, 1, "{refused:?}");
     }
-    let (code, _, said) = verb(&edge, &["journal", "nobody"]);
-    assert_eq!((code, said.contains("nothing is written about a route `nobody`")), (0, true), "{said}");
+    let (code, _, said) = verb(&edge, &["journal", "users"]);
+    assert_eq!((code, said.contains("nothing is written about the route `users` yet")), (0, true), "{said}");
     assert!(actions(&edge).is_empty());
+}
+
+#[test]
+fn nothing_can_be_done_to_a_route_that_there_is_not() {
+    let (edge, _monolith, _service) = edge(Reply::ok("service"), PLAIN);
+    for act in ["promote", "rollback", "pause", "resume", "approve", "gate", "diff", "journal"] {
+        let (code, _, said) = verb(&edge, &[act, "nobody"]);
+        assert_eq!((code, said.contains("`multilith status`")), (2, true), "{act}: {said}");
+    }
+    assert_eq!(verb(&edge, &["logs", "--route", "nobody"]).0, 2);
+    let (code, _, said) = verb(&edge, &["gate", "users"]);
+    assert_eq!((code, said.contains("give it [routes.users.gate]")), (2, true), "{said}");
+    let (code, _, said) = verb(&edge, &["diff", "users"]);
+    assert_eq!((code, said.contains("give it [routes.users.shadow.compare]")), (2, true), "{said}");
+}
+
+#[test]
+fn a_verb_takes_what_it_can_use() {
+    let (edge, _monolith, _service) = edge(Reply::ok("service"), PLAIN);
+    for act in ["pause", "resume", "approve"] {
+        for unknown in ["--to", "--weight", "--yes"] {
+            let (code, _, said) = verb(&edge, &[act, "users", unknown, "5%"]);
+            assert_eq!((code, said.contains("unexpected argument")), (2, true), "{act} {unknown}: {said}");
+        }
+    }
+    let (code, _, said) = verb(&edge, &["rollback", "users", "--yes"]);
+    assert_eq!((code, said.contains("unexpected argument")), (2, true), "{said}");
+}
+
+#[test]
+fn without_a_terminal_a_promotion_that_is_left_to_a_person_has_to_be_meant() {
+    let gated = route("stage = \"canary\"\nweight = \"40%\"", "", "");
+    let (edge, _monolith, _service) = edge(Reply::ok("service"), &gated);
+    let refused = |stage: &str, arguments: &[&str]| {
+        let (code, said, why) = verb(&edge, &[&["promote", "users"], arguments].concat());
+        assert_eq!((code, &*said, why.contains("--yes")), (1, "", true), "{arguments:?}: {why}");
+        assert_eq!(status(&edge)["stage"], stage, "{arguments:?}");
+    };
+    // `approve` names it by default, however the route gets there.
+    refused("canary", &["--to", "migrated"]);
+    assert_eq!(verb(&edge, &["promote", "users", "--weight", "100%"]).0, 0, "a step within the stage is no such move");
+    refused("canary", &[]);
+    let asked = post(&edge, "promote", "{\"unasked\": true}", &[]);
+    let said: Value = serde_json::from_slice(&asked.body).expect("a problem is JSON");
+    assert_eq!((asked.status(), &said["code"], &said["seq"]), (409, &"unasked".into(), &1.into()), "{said}");
+    assert_eq!(verb(&edge, &["promote", "users", "--yes"]).0, 0);
+    assert_eq!(status(&edge)["stage"], "migrated");
+    // The stage after it is `retired`, said or not.
+    refused("migrated", &[]);
+    refused("migrated", &["--to", "retired"]);
+    assert_eq!(verb(&edge, &["promote", "users", "--yes"]).0, 0);
+    assert_eq!(status(&edge)["stage"], "retired");
+    let (code, said, _) = verb(&edge, &["rollback", "users"]);
+    assert_eq!((code, said.contains("undo: multilith promote users --to retired --yes")), (0, true), "{said}");
+}
+
+#[test]
+fn a_route_that_was_rolled_back_is_not_said_to_go_on() {
+    let gated = route("stage = \"canary\"\nweight = \"40%\"", "", "");
+    let (edge, _monolith, _service) = edge(Reply::ok("service"), &gated);
+    assert_eq!(verb(&edge, &["rollback", "users", "--weight", "0%"]).0, 0);
+    for (refused, more) in [("approve", &[][..]), ("resume", &["--from-start"])] {
+        let (code, _, why) = verb(&edge, &[&[refused, "users"], more].concat());
+        assert_eq!((code, why.contains("it was rolled back: `promote` begins anew")), (1, true), "{refused}: {why}");
+    }
+    for act in ["pause", "resume"] {
+        let (code, said, _) = verb(&edge, &[act, "users"]);
+        let latched = "it stays rolled back at canary 0%: `multilith promote users` begins anew";
+        assert_eq!((code, said.contains(latched)), (0, true), "{act}: {said}");
+    }
+    let gate = || edge.admin_json("GET", "/api/v1/routes/users/gate").1;
+    eventually("it is latched", || (gate()["state"] == "latched").then_some(()));
+    assert_eq!(verb(&edge, &["promote", "users"]).0, 0);
+    let (code, said, _) = verb(&edge, &["approve", "users"]);
+    assert_eq!((code, said.contains("to the stage after canary")), (0, true), "{said}");
+}
+
+#[test]
+fn a_gate_that_was_not_looked_at_yet_is_there() {
+    let (edge, _monolith, _service) = edge(Reply::ok("service"), PLAIN);
+    let gate = || edge.admin("GET", "/api/v1/routes/users/gate").status();
+    // A gate is looked at once a second: some of these are before it.
+    for _ in 0..10 {
+        edge.reload("[routes.users.gate]\n");
+        assert_eq!((gate(), &status(&edge)["gate"]["state"]), (200, &"settling".into()));
+        edge.reload("");
+        assert_eq!((gate(), &status(&edge)["gate"]), (404, &Value::Null));
+    }
 }
 
 #[test]

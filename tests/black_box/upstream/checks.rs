@@ -52,7 +52,11 @@ fn an_endpoint_whose_check_fails_gets_nothing_until_it_is_well_again() {
         assert_eq!(world.pool.pick(None, &[]).unwrap().address(), two.address.to_string());
     }
     status.store(204, Ordering::SeqCst);
-    world.eventually("it comes back step by step", || world.state(&one) == Some(EndpointState::Starting));
+    let back = (EndpointState::Healthy, "takes its share step by step");
+    world.eventually("it comes back step by step", || {
+        let endpoint = world.endpoint(&one).unwrap();
+        (endpoint.state, &*endpoint.why) == back
+    });
     world.eventually("it is picked again", || world.pool.pick(None, &[]).unwrap().address() == one);
 }
 
