@@ -1,7 +1,7 @@
 //! What is proposed next, and why.
 
 use super::*;
-use crate::inventory::Unknown;
+use crate::inventory::{OtherAgents, Unknown};
 
 const NOW: u32 = 29_000_000;
 
@@ -26,10 +26,12 @@ fn watched(days: u32, unmatched: u64) -> InventoryReport {
         requests,
         monolith: 0,
         errors: 0,
+        monolith_errors: 0,
         missing: 0,
         clients: "several".into(),
         callers: 2,
         agents: Vec::new(),
+        other_agents: OtherAgents::None,
         p50_seconds: None,
         p99_seconds: None,
         first_seen: None,
@@ -40,6 +42,7 @@ fn watched(days: u32, unmatched: u64) -> InventoryReport {
         example: path.to_owned(),
         last_minute: NOW,
         monolith_last_minute: 0,
+        untimed: false,
     };
     let since = jiff::Timestamp::from_second(i64::from(NOW - days * 24 * 60) * 60).expect("a time");
     InventoryReport {
@@ -49,6 +52,7 @@ fn watched(days: u32, unmatched: u64) -> InventoryReport {
         endpoints: vec![endpoint("/users/{id}", Some("users"), 100_000 - unmatched), endpoint("/old", None, unmatched)],
         unknown: Unknown { requests: 0, paths: 0 },
         unsure: 0,
+        strays: 0,
     }
 }
 
