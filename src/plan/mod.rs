@@ -5,6 +5,7 @@ mod difference;
 mod endpoints;
 mod files;
 mod next;
+mod paste;
 mod replay;
 mod split;
 mod try_out;
@@ -14,7 +15,7 @@ mod words;
 pub use cases::{RoutingCase, routing_cases};
 pub use difference::{DANGERS, DialNow, DialsNow, PlanFlag};
 pub use endpoints::find_routes;
-pub use next::{NextStep, StandingRoute, what_next};
+pub use next::{AnsweredLately, NextStep, StandingRoute, what_next};
 pub use try_out::{
     MovedClients, PlanReport, PlanSummary, PlanTraffic, PlannedEndpoint, PlannedRoute, UnchangedRoutes, plan,
 };
