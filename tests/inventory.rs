@@ -354,6 +354,44 @@ fn silent_endpoints_are_those_without_a_request_in_the_last_part_of_the_log() {
 }
 
 #[test]
+fn an_endpoint_whose_times_are_not_all_known_is_not_said_to_be_silent() {
+    let line =
+        |time: &str, client: u32, path: &str| format!("10.0.0.{client} - - [{time}] \"GET {path} HTTP/1.1\" 200 10\n");
+    let mut log = String::new();
+    for day in 1..25 {
+        let time = format!("{day:02}/Nov/2025:13:55:36 +0000");
+        log += &line(&time, day % 3, "/alive");
+        log += &line("today", day % 3, "/untimed");
+        log += &line("13/Nov/2525:13:55:36 +0000", day % 3, "/future");
+        if day < 9 {
+            log += &line(&time, day % 3, "/dead");
+            log += &line(&time, day % 3, "/partly");
+        }
+    }
+    log += &line("today", 1, "/partly");
+    let output = run(&["--from-log", "-", "--silent", "10d", "--json"], &log);
+    let report: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let paths: Vec<&str> =
+        report["endpoints"].as_array().expect("a list").iter().filter_map(|one| one["path"].as_str()).collect();
+    assert_eq!(paths, ["/dead"]);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("3 endpoints left out"), "{said}");
+}
+
+#[test]
+fn a_path_that_check_would_refuse_is_refused() {
+    for (option, path) in
+        [("--literal", "nope"), ("--parameter", "/a/{x"), ("--literal", "/a/{x}"), ("--parameter", "/b")]
+    {
+        let output = run(&["--from-log", "-", option, path], "");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{option} {path}: {said}");
+        assert!(said.contains(option), "{said}");
+    }
+    assert!(run(&["--from-log", "-", "--literal", "/a/b", "--parameter", "/b/{x}"], &log()).status.success());
+}
+
+#[test]
 fn a_log_of_garbage_alone_is_a_finding() {
     let output = run(&["--from-log", "-"], "nothing\nhere\n");
     assert_eq!(output.status.code(), Some(1));

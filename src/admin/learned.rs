@@ -12,14 +12,16 @@ use super::status::{Window, progress};
 use crate::compile::Role;
 use crate::config::read_duration;
 use crate::inventory::InventoryReport;
-use crate::learn::{ListRefused, MOST_KNOWN, now};
+use crate::learn::{LONG, ListRefused, MOST_KNOWN, now};
 use crate::message::form_value;
-use crate::plan::{NextStep, StandingRoute, find_routes, what_next};
+use crate::plan::{AnsweredLately, NextStep, StandingRoute, find_routes, what_next};
 use crate::proxy::{Generation, RouteInForce};
 use crate::route::Template;
 use crate::store::{ProgressRow, StoreError};
 
 const MONTH: Duration = Duration::from_secs(30 * 24 * 3600);
+/// Hours in which a proxy that learned before was asked something.
+const A_DAY: u32 = 24;
 
 /// `GET /api/v1/inventory`, gathered away from the listener's threads.
 pub async fn inventory(parts: &Arc<Parts>, role: Role) -> Reply {
@@ -135,7 +137,20 @@ fn hour(row: ProgressRow) -> ProgressHour {
 pub fn steps(parts: &Parts, generation: &Generation, report: &InventoryReport) -> Vec<NextStep> {
     let routes: Vec<StandingRoute> = generation.routes.iter().map(|entry| standing(parts, generation, entry)).collect();
     let button = parts.app.live.monolith_only(generation.snapshot.server.monolith_only);
-    what_next(report, &generation.snapshot, &routes, button, now())
+    what_next(report, &generation.snapshot, &routes, button, answered_lately(parts), now())
+}
+
+/// What was answered in thirty days; `None`: the hours that are kept do not go back so far, or cannot be read.
+fn answered_lately(parts: &Parts) -> Option<AnsweredLately> {
+    let since = (now() / 60).saturating_sub(LONG / 60);
+    let began = parts.app.store.progress_since(since.saturating_sub(A_DAY)).ok()?;
+    let goes_back = began.first().is_some_and(|first| first.hour <= since);
+    let mut sum = AnsweredLately { requests: 0, monolith: 0 };
+    for row in began.iter().filter(|row| row.hour >= since) {
+        sum.requests += row.requests;
+        sum.monolith += row.requests.saturating_sub(row.moved_requests);
+    }
+    (goes_back && sum.requests > 0).then_some(sum)
 }
 
 /// The endpoints that were learned, with the routes that take them. A user agent may be about a person: role `read` sees none.
@@ -155,7 +170,7 @@ fn standing(parts: &Parts, generation: &Generation, entry: &RouteInForce) -> Sta
     let compared = if goes_back { parts.app.shadow.report(entry.name(), None) } else { None };
     StandingRoute {
         name: entry.name().to_owned(),
-        stage: entry.dial.stage,
+        dial: entry.dial,
         service: entry.policy.service.map(|id| generation.pool(id).spec().name.to_string()),
         since: moved.and_then(|at| u32::try_from(at.as_second() / 60).ok()),
         fallbacks: entry.meters.fallbacks(),

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
+use super::given_paths::{literal_path, parameter_template};
 use crate::telemetry::StatusFilter;
 
 #[derive(Debug, Args)]
@@ -199,10 +200,10 @@ pub(super) struct InventoryArgs {
     #[arg(short, long, value_name = "FILE")]
     pub(super) config: Vec<PathBuf>,
     /// A path whose segments are words, whatever the log looks like: `/users/export`. May be given several times.
-    #[arg(long, value_name = "PATH", requires = "from_log")]
+    #[arg(long, value_name = "PATH", requires = "from_log", value_parser = literal_path)]
     pub(super) literal: Vec<String>,
     /// A template whose parameter takes any word: `/blog/{slug}`. May be given several times.
-    #[arg(long, value_name = "TEMPLATE", requires = "from_log")]
+    #[arg(long, value_name = "TEMPLATE", requires = "from_log", value_parser = parameter_template)]
     pub(super) parameter: Vec<String>,
     /// A list of routes as `import` reads it, `rails=routes.txt`: its paths are known, not guessed. May be given several times.
     #[arg(long, value_name = "FROM=FILE", requires = "from_log", value_parser = known_list)]

@@ -13,6 +13,7 @@ mod explain;
 mod export;
 mod fleet;
 mod gate;
+mod given_paths;
 mod import;
 mod inventory;
 mod journal;

@@ -4,12 +4,16 @@ use std::fmt::Write as _;
 
 use serde_json::Value;
 
-use super::admin_client::AdminClient;
+use super::admin_client::{AdminClient, AdminError};
 use super::{Exit, term};
 use crate::inventory::NOT_SURE_YET;
 
 pub fn next(client: &AdminClient, json: bool) -> Exit {
-    match client.get::<Value>("/api/v1/next") {
+    let answer = client.get::<Value>("/api/v1/next").and_then(|steps| {
+        let unreadable = || AdminError::Unreadable("it is no list of what is next".to_owned());
+        if is_list_of_steps(&steps) { Ok(steps) } else { Err(unreadable()) }
+    });
+    match answer {
         Ok(steps) if json => term::json(&steps),
         Ok(steps) => term::out(&told(&steps)),
         Err(error) => {
@@ -18,6 +22,12 @@ pub fn next(client: &AdminClient, json: bool) -> Exit {
         }
     }
     Exit::Fine
+}
+
+/// Another server may answer at the address that was given.
+fn is_list_of_steps(answer: &Value) -> bool {
+    let is_step = |step: &Value| step["kind"].is_string() && step["reasons"].is_array();
+    answer.as_array().is_some_and(|all| all.iter().all(is_step))
 }
 
 fn told(steps: &Value) -> String {
@@ -70,5 +80,12 @@ mod tests {
              | stage = \"monolith\"\n"
         );
         assert!(told(&serde_json::json!([])).starts_with("nothing to take yet"));
+        for (answer, is_so) in
+            [("[]", true), ("{}", false), ("{\"steps\": []}", false), ("[7]", false), ("null", false)]
+        {
+            let answer: Value = serde_json::from_str(answer).expect("JSON");
+            assert_eq!(is_list_of_steps(&answer), is_so, "{answer}");
+        }
+        assert!(is_list_of_steps(&serde_json::json!([step("take", "/a")])));
     }
 }

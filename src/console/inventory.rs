@@ -133,7 +133,9 @@ fn row(frame: &Layout<'_>, endpoint: &LearnedEndpoint, most: u64) -> Markup {
         .parameters
         .iter()
         .map(|parameter| {
-            format!("{}: {} {}", parameter.name, about(parameter.kinds, count(parameter.kinds)), parameter.kind)
+            let kinds = about(parameter.kinds, count(parameter.kinds));
+            let kinds = if parameter.cut { String::new() } else { kinds + " " };
+            format!("{}: {kinds}{}", parameter.name, parameter.kind)
         })
         .collect();
     // A number or a uuid needs no person's word; words were told apart by how they are spread.

@@ -1,5 +1,7 @@
 //! The callers of an endpoint: an estimate of their number, and their User-Agents.
 
+use serde::{Deserialize, Serialize};
+
 use super::sketch::Sketch;
 use super::values::finished;
 
@@ -18,11 +20,18 @@ pub struct Callers {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Agent {
-    name: Box<str>,
+pub struct Agent {
+    pub name: Box<str>,
     /// With what it inherited: nobody who is not kept was seen more often than the least of these.
     count: u32,
-    inherited: u32,
+    pub inherited: u32,
+}
+
+impl Agent {
+    /// How often, since it is kept.
+    pub const fn seen(&self) -> u32 {
+        self.count - self.inherited
+    }
 }
 
 impl Callers {
@@ -30,38 +39,57 @@ impl Callers {
         self.clients.see(spread(client));
         let agent = shortened(agent);
         if !agent.is_empty() {
-            self.count(agent, 1);
+            self.count(agent, 1, 0);
         }
     }
 
-    /// Takes an agent back as it was kept.
-    pub fn count(&mut self, agent: &str, times: u32) {
+    /// Takes an agent in that was seen so often, and had inherited so much where it was kept.
+    pub fn count(&mut self, agent: &str, seen: u32, inherited: u32) {
+        let with = |before: u32, inherited: u32, seen: u32| {
+            let inherited = before.saturating_add(inherited).min(u32::MAX - seen);
+            (inherited + seen, inherited)
+        };
         if let Some(known) = self.agents.iter_mut().find(|known| *known.name == *agent) {
-            known.count = known.count.saturating_add(times);
+            let seen = known.seen().saturating_add(seen);
+            (known.count, known.inherited) = with(known.inherited, inherited, seen);
             return;
         }
         if self.agents.len() < AGENTS {
             self.agents.reserve_exact(1);
-            self.agents.push(Agent { name: agent.into(), count: times, inherited: 0 });
+            let (count, inherited) = with(0, inherited, seen);
+            self.agents.push(Agent { name: agent.into(), count, inherited });
             return;
         }
         let rarest = self.agents.iter_mut().min_by_key(|agent| agent.count).expect("there are eight");
-        let inherited = rarest.count;
-        *rarest = Agent { name: agent.into(), count: inherited.saturating_add(times), inherited };
+        let (count, inherited) = with(rarest.count, inherited, seen);
+        *rarest = Agent { name: agent.into(), count, inherited };
     }
 
     pub fn merge(&mut self, other: &Self) {
         self.clients.merge(&other.clients);
-        for (agent, count) in other.agents() {
-            self.count(agent, count);
+        for agent in &other.agents {
+            self.count(&agent.name, agent.seen(), agent.inherited);
+        }
+    }
+
+    pub fn kept(&self) -> &[Agent] {
+        &self.agents
+    }
+
+    /// Which agents are not kept.
+    #[must_use]
+    pub fn others(&self) -> OtherAgents {
+        match &self.agents[..] {
+            agents if agents.iter().all(|agent| agent.inherited == 0) => OtherAgents::None,
+            agents if agents.iter().all(|agent| agent.inherited > agent.seen()) => OtherAgents::Many,
+            _ => OtherAgents::Some,
         }
     }
 
     /// The most frequent first, with how often each was seen since it was kept: at least so often.
     #[must_use]
     pub fn agents(&self) -> Vec<(&str, u32)> {
-        let seen = |agent: &Agent| agent.count - agent.inherited;
-        let mut agents: Vec<(&str, u32)> = self.agents.iter().map(|agent| (&*agent.name, seen(agent))).collect();
+        let mut agents: Vec<(&str, u32)> = self.agents.iter().map(|agent| (&*agent.name, agent.seen())).collect();
         agents.sort_by(|one, other| other.1.cmp(&one.1).then(one.0.cmp(other.0)));
         agents
     }
@@ -72,6 +100,18 @@ impl Callers {
         let names: usize = self.agents.iter().map(|agent| agent.name.len().next_multiple_of(8)).sum();
         size_of::<Self>() + self.agents.capacity() * size_of::<Agent>() + names
     }
+}
+
+/// Agents beside those that are kept.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OtherAgents {
+    #[default]
+    None,
+    /// There are some, and each of them asked seldom.
+    Some,
+    /// There are so many, and each of them asks so seldom, that those that are kept are no more than the last ones.
+    Many,
 }
 
 /// At most 40 bytes, cut where a character ends: product and version stand in front.
@@ -114,6 +154,24 @@ mod tests {
         let agents = callers.agents();
         assert!(agents.contains(&("once/1.0", 1)), "{agents:?}");
         assert!(agents.iter().all(|(_, count)| *count <= 1_000), "{agents:?}");
+    }
+
+    #[test]
+    fn it_is_known_whether_there_are_others() {
+        let of = |kinds: u32, frequent: u32| {
+            let mut callers = Callers::default();
+            for number in 0..3_000 {
+                callers.add(1, &format!("agent-{}", number % kinds));
+                (0..frequent).for_each(|_| callers.add(1, "frequent"));
+            }
+            callers
+        };
+        let found = [of(7, 1), of(9, 9), of(100, 9), of(100, 0)].map(|callers| callers.others());
+        assert_eq!(found, [OtherAgents::None, OtherAgents::Some, OtherAgents::Some, OtherAgents::Many]);
+        // Also where counts were added up.
+        let mut sum = of(7, 1);
+        sum.merge(&of(100, 0));
+        assert_ne!(sum.others(), OtherAgents::None);
     }
 
     #[test]

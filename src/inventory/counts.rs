@@ -90,12 +90,10 @@ impl MethodId {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MethodCount {
     pub method: MethodId,
+    /// Some of the exchanges have no time that is known.
+    pub untimed: bool,
     /// Exchanges learned from, without 404, 405, 410 and 501.
     pub answered: u32,
-    /// Exchanges learned from that were answered 404, 405, 410 or 501.
-    pub missing: u32,
-    /// Answers 5xx, weighted.
-    pub errors: u32,
     /// All exchanges, weighted.
     pub requests: u64,
     /// Those of them that the monolith answered, weighted.
@@ -103,9 +101,32 @@ pub struct MethodCount {
     /// The minute of the last exchange, and of the last that the monolith answered; 0: none.
     pub last: u32,
     pub monolith_last: u32,
+    /// Most places have none.
+    failures: Option<Box<Failures>>,
     latency: Option<Box<[u16; LATENCY_CLASSES]>>,
     /// From the third answer on: places that are seen once or twice are most of a tree.
     pub callers: Option<Box<Callers>>,
+}
+
+/// Answers that are none, or not the one that was asked for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Failures {
+    /// Exchanges learned from that were answered 404, 405, 410 or 501.
+    pub missing: u32,
+    /// Those of them that the monolith answered, weighted.
+    pub monolith_missing: u32,
+    /// Answers 5xx, weighted, and those of them that are the monolith's.
+    pub errors: u32,
+    pub monolith_errors: u32,
+}
+
+impl Failures {
+    fn add(&mut self, other: Self) {
+        self.missing = self.missing.saturating_add(other.missing);
+        self.monolith_missing = self.monolith_missing.saturating_add(other.monolith_missing);
+        self.errors = self.errors.saturating_add(other.errors);
+        self.monolith_errors = self.monolith_errors.saturating_add(other.monolith_errors);
+    }
 }
 
 /// From how many answers on times and callers are kept.
@@ -116,13 +137,13 @@ impl MethodCount {
     pub const fn new(method: MethodId) -> Self {
         Self {
             method,
+            untimed: false,
             answered: 0,
-            missing: 0,
-            errors: 0,
             requests: 0,
             monolith: 0,
             last: 0,
             monolith_last: 0,
+            failures: None,
             latency: None,
             callers: None,
         }
@@ -131,16 +152,21 @@ impl MethodCount {
     pub fn add(&mut self, exchange: &Observation<'_>) {
         let Observation { status, weight, minute, monolith, .. } = *exchange;
         self.last = self.last.max(minute);
+        self.untimed |= minute == 0;
         if monolith {
             self.monolith_last = self.monolith_last.max(minute);
         }
-        if is_missing(status) {
-            self.missing = self.missing.saturating_add(1);
-        } else {
-            self.answered = self.answered.saturating_add(1);
+        if is_missing(status) || status >= 500 {
+            let (missing, error) = (is_missing(status), status >= 500);
+            self.add_failures(Failures {
+                missing: missing.into(),
+                monolith_missing: if missing && monolith { weight } else { 0 },
+                errors: if error { weight } else { 0 },
+                monolith_errors: if error && monolith { weight } else { 0 },
+            });
         }
-        if status >= 500 {
-            self.errors = self.errors.saturating_add(weight);
+        if !is_missing(status) {
+            self.answered = self.answered.saturating_add(1);
         }
         self.requests += u64::from(weight);
         if monolith {
@@ -163,9 +189,9 @@ impl MethodCount {
     }
 
     pub fn merge(&mut self, other: &Self) {
+        self.untimed |= other.untimed;
         self.answered = self.answered.saturating_add(other.answered);
-        self.missing = self.missing.saturating_add(other.missing);
-        self.errors = self.errors.saturating_add(other.errors);
+        self.add_failures(other.failures());
         self.requests += other.requests;
         self.monolith += other.monolith;
         self.last = self.last.max(other.last);
@@ -179,6 +205,24 @@ impl MethodCount {
                 *class = class.saturating_add(*more);
             }
         }
+    }
+
+    #[must_use]
+    pub fn failures(&self) -> Failures {
+        self.failures.as_deref().copied().unwrap_or_default()
+    }
+
+    pub fn add_failures(&mut self, more: Failures) {
+        if more != Failures::default() {
+            self.failures.get_or_insert_default().add(more);
+        }
+    }
+
+    /// Requests that the monolith answered with more than that there is nothing, if it answered since this minute.
+    #[must_use]
+    pub fn monolith_served(&self, since: u32) -> u64 {
+        let served = self.monolith.saturating_sub(self.failures().monolith_missing.into());
+        if self.monolith_last >= since { served } else { 0 }
     }
 
     /// Seconds below which this share of the exchanges stayed: the middle of a class in logarithms, so within a factor
@@ -203,7 +247,8 @@ impl MethodCount {
     #[must_use]
     pub fn heap(&self) -> usize {
         let callers = self.callers.as_ref().map_or(0, |callers| callers.bytes());
-        self.latency.as_ref().map_or(0, |_| LATENCY_CLASSES * 2 + 6) + callers
+        let failures = self.failures.as_ref().map_or(0, |_| size_of::<Failures>());
+        self.latency.as_ref().map_or(0, |_| LATENCY_CLASSES * 2 + 6) + callers + failures
     }
 
     /// The count as words of a file.
@@ -269,6 +314,22 @@ mod tests {
         let median = count.quantile(0.5).expect("there are some");
         assert!((0.0071..0.0142).contains(&median), "{median}");
         assert_eq!(count.requests, 100);
+    }
+
+    #[test]
+    fn errors_of_the_monolith_are_counted_apart_and_take_no_room_where_there_are_none() {
+        let mut count = MethodCount::new(MethodId::of("GET"));
+        assert!(size_of::<MethodCount>() <= 56, "{}: 20 000 nodes would not fit", size_of::<MethodCount>());
+        for (status, monolith) in [(200, true), (503, false), (503, false), (500, true), (404, true), (501, false)] {
+            count.add(&Observation { status, monolith, weight: 2, minute: 7, ..Observation::default() });
+        }
+        let expected = Failures { missing: 2, monolith_missing: 2, errors: 8, monolith_errors: 2 };
+        assert_eq!(count.failures(), expected);
+        assert_eq!((count.monolith_served(7), count.monolith_served(8)), (4, 0));
+        let mut sum = MethodCount::new(MethodId::of("GET"));
+        assert_eq!(sum.heap(), 0);
+        sum.merge(&count);
+        assert_eq!(sum.failures(), expected);
     }
 
     #[test]

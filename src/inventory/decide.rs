@@ -171,6 +171,8 @@ struct Facts<'a> {
     formats: HashMap<&'a str, u32>,
     /// Exchanges of codes, months and days: `DE`, `EUR`, `jan`.
     codes: u32,
+    /// Words of a file at this place, in lower case.
+    given: HashSet<String>,
     /// Words that stand at the root, and below which most requests end deeper than at the next segment.
     collections: u32,
 }
@@ -211,6 +213,7 @@ impl<'a> Facts<'a> {
             overlap: if having.is_empty() { 0.0 } else { shares / having.len() as f64 },
             said_by,
             formats,
+            given: given(tree, at),
             collections: u32::try_from(words.iter().filter(|word| word.is_collection()).count()).unwrap_or(u32::MAX),
             codes: words
                 .iter()
@@ -271,6 +274,10 @@ impl<'a> Facts<'a> {
     /// Whether a word among values is a literal for itself.
     fn stands_out(&self, word: &Candidate<'_>, methods: &Methods, enough: u32) -> bool {
         let seen = word.node.seen;
+        // `Users` where a file names `users`: what reaches the monolith by another spelling is to be seen.
+        if seen >= enough && self.given.contains(&word.node.name.to_ascii_lowercase()) {
+            return true;
+        }
         if is_reserved(&word.node.name) && seen >= STANDS_OUT * self.median {
             return true;
         }
@@ -301,6 +308,15 @@ impl<'a> Facts<'a> {
         }
         seen >= STANDS_OUT_BY_METHOD * self.median && word.slug < 0.3 && methods.differ(word.node)
     }
+}
+
+/// The words that a file names below the node, in lower case.
+fn given(tree: &Tree, at: NodeId) -> HashSet<String> {
+    let children = tree.node(at).children().map(|id| tree.node(id));
+    children
+        .filter(|child| child.fixed && child.role == SegmentRole::Word)
+        .map(|child| child.name.to_ascii_lowercase())
+        .collect()
 }
 
 /// The share of a word's next words that another word says, too.

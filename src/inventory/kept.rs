@@ -2,14 +2,18 @@
 //! not kept: the file in force says it.
 
 use super::callers::Callers;
-use super::counts::{MethodCount, MethodId};
+use super::counts::{Failures, MethodCount, MethodId};
+use super::days::{Days, KEPT};
 use super::node::{Clients, Node, NodeId, SegmentRole};
 use super::sketch::{REGISTERS, Sketch};
 use super::tree::{LearnedTotals, ROOT, Tree, TreeBounds};
 use super::values::Values;
 
 /// The first bytes; another number is another layout.
-const HEAD: &[u8] = b"multilith inventory 1\n";
+const HEAD: &[u8] = b"multilith inventory 2\n";
+/// The layout before: without the monolith's own failures, without what it answered at no known place, and without what its
+/// callers inherited.
+const HEAD_BEFORE: &[u8] = b"multilith inventory 1\n";
 /// The root, 48 segments, and the catch-all below them.
 const DEEPEST: usize = 52;
 /// No name in a tree is longer.
@@ -31,13 +35,18 @@ impl Tree {
             put(&mut out, number);
         }
         put_values(&mut out, &self.unknown_paths);
+        for number in self.strays.parts() {
+            put(&mut out, number.into());
+        }
         self.put_node(&mut out, ROOT);
         out
     }
 
     /// Fails where the bytes are not what [`Tree::to_bytes`] writes; never panics, and never makes more than the bounds allow.
     pub fn from_bytes(bytes: &[u8], bounds: TreeBounds) -> Result<Self, Unreadable> {
-        let mut reader = Reader { rest: bytes.strip_prefix(HEAD).ok_or(Unreadable)?, flags: None };
+        let whole = bytes.strip_prefix(HEAD).map(|rest| (rest, true));
+        let (rest, whole) = whole.or_else(|| Some((bytes.strip_prefix(HEAD_BEFORE)?, false))).ok_or(Unreadable)?;
+        let mut reader = Reader { rest, whole, flags: None };
         let mut tree = Self::new(bounds);
         tree.totals = LearnedTotals {
             requests: reader.number()?,
@@ -48,6 +57,9 @@ impl Tree {
             until: reader.small()?,
         };
         tree.unknown_paths = reader.values()?;
+        if reader.whole {
+            tree.strays = reader.days()?;
+        }
         tree.read_node(&mut reader, ROOT, 0)?;
         if !reader.rest.is_empty() {
             return Err(Unreadable);
@@ -155,12 +167,15 @@ fn put_text(out: &mut Vec<u8>, text: &str) {
 
 fn put_count(out: &mut Vec<u8>, count: &MethodCount) {
     out.push(count.method.code());
-    let MethodCount { answered, missing, errors, requests, monolith, last, monolith_last, .. } = *count;
+    let MethodCount { answered, requests, monolith, last, monolith_last, .. } = *count;
+    let Failures { missing, monolith_missing, errors, monolith_errors } = count.failures();
     for number in
         [answered.into(), missing.into(), errors.into(), requests, monolith, last.into(), monolith_last.into()]
     {
         put(out, number);
     }
+    put(out, monolith_missing.into());
+    put(out, monolith_errors.into());
     let latency = count.latency().unwrap_or_default();
     put(out, latency.len() as u64);
     for class in latency {
@@ -169,11 +184,11 @@ fn put_count(out: &mut Vec<u8>, count: &MethodCount) {
     out.push(count.callers.is_some().into());
     if let Some(callers) = &count.callers {
         out.extend_from_slice(callers.clients.registers());
-        let agents = callers.agents();
-        put(out, agents.len() as u64);
-        for (agent, times) in agents {
-            put_text(out, agent);
-            put(out, times.into());
+        put(out, callers.kept().len() as u64);
+        for agent in callers.kept() {
+            put_text(out, &agent.name);
+            put(out, agent.seen().into());
+            put(out, agent.inherited.into());
         }
     }
 }
@@ -199,6 +214,8 @@ struct Flags {
 
 struct Reader<'a> {
     rest: &'a [u8],
+    /// Written by this version, not by the one before.
+    whole: bool,
     /// Of the node whose head was read last.
     flags: Option<Flags>,
 }
@@ -265,9 +282,17 @@ impl<'a> Reader<'a> {
 
     fn count(&mut self) -> Result<MethodCount, Unreadable> {
         let mut count = MethodCount::new(MethodId::from_code(self.byte()?).ok_or(Unreadable)?);
-        (count.answered, count.missing, count.errors) = (self.small()?, self.small()?, self.small()?);
+        count.answered = self.small()?;
+        let mut failures = Failures { missing: self.small()?, errors: self.small()?, ..Failures::default() };
         (count.requests, count.monolith) = (self.number()?, self.number()?);
         (count.last, count.monolith_last) = (self.small()?, self.small()?);
+        if self.whole {
+            (failures.monolith_missing, failures.monolith_errors) = (self.small()?, self.small()?);
+        } else if count.monolith == count.requests {
+            failures.monolith_missing = failures.missing;
+            failures.monolith_errors = failures.errors;
+        }
+        count.add_failures(failures);
         let classes = self.few(64)?;
         if classes > 0 {
             let mut latency = Vec::with_capacity(classes);
@@ -281,11 +306,21 @@ impl<'a> Reader<'a> {
             callers.clients = self.sketch()?;
             for _ in 0..self.few(64)? {
                 let agent = self.text()?;
-                callers.count(agent, self.small()?);
+                let seen = self.small()?;
+                callers.count(agent, seen, if self.whole { self.small()? } else { 0 });
             }
             count.callers = Some(Box::new(callers));
         }
         Ok(count)
+    }
+
+    fn days(&mut self) -> Result<Days, Unreadable> {
+        let last = self.small()?;
+        let mut counts = [0; KEPT];
+        for count in &mut counts {
+            *count = self.small()?;
+        }
+        Ok(Days::of_parts(last, counts))
     }
 
     fn values(&mut self) -> Result<Values, Unreadable> {
@@ -368,10 +403,42 @@ mod tests {
     }
 
     #[test]
+    fn what_the_version_before_kept_is_read() {
+        let mut old = HEAD_BEFORE.to_vec();
+        let minute = 29_000_000;
+        let put_all = |old: &mut Vec<u8>, numbers: &[u64]| numbers.iter().for_each(|number| put(old, *number));
+        put_all(&mut old, &[4, 0, 0, 4, minute, minute]);
+        put_values(&mut old, &Values::default());
+        put_text(&mut old, "");
+        old.push(0);
+        // The root: bucket, seen, first, last; what is below; no counts; no values; one child.
+        put_all(&mut old, &[0, 0, 0, 0, 4, 0, 0, 0, 0, 0, 0, 0, 1]);
+        put_text(&mut old, "basket");
+        old.push(2 << 2);
+        put_all(&mut old, &[0, 4, minute, minute, 0, 0, 0, 0, 0, 0, 1]);
+        old.push(MethodId::of("GET").code());
+        put_all(&mut old, &[3, 1, 2, 4, 4, minute, minute, 0, 1]);
+        old.extend_from_slice(Sketch::default().registers());
+        put(&mut old, 1);
+        put_text(&mut old, "curl/8.5.0");
+        put_all(&mut old, &[3, 0, 0]);
+        let mut tree = Tree::from_bytes(&old, TreeBounds::default()).expect("it can be read");
+        let new = tree.to_bytes();
+        assert!(new.starts_with(HEAD));
+        assert_eq!(Tree::from_bytes(&new, TreeBounds::default()).expect("it can be read").to_bytes(), new);
+        tree.settle_for_display();
+        let report = crate::inventory::InventoryReport::of(&tree);
+        let basket = &report.endpoints[0];
+        assert_eq!((&*basket.path, basket.requests, &*basket.agents[0].name), ("/basket", 4, "curl/8.5.0"));
+        assert_eq!((basket.missing, basket.errors, basket.monolith_errors), (1, 2, 2));
+        assert_eq!(report.strays, 0);
+    }
+
+    #[test]
     fn damage_is_found_and_never_a_panic() {
         let bytes = learned().to_bytes();
         assert_eq!(Tree::from_bytes(b"", TreeBounds::default()).err(), Some(Unreadable));
-        assert_eq!(Tree::from_bytes(b"multilith inventory 2\n", TreeBounds::default()).err(), Some(Unreadable));
+        assert_eq!(Tree::from_bytes(b"multilith inventory 3\n", TreeBounds::default()).err(), Some(Unreadable));
         for cut in (HEAD.len()..bytes.len()).step_by(37) {
             assert!(Tree::from_bytes(&bytes[..cut], TreeBounds::default()).is_err(), "cut at {cut}");
         }

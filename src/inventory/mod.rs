@@ -15,6 +15,7 @@ mod callers;
 mod catch_all;
 mod counts;
 mod credit;
+mod days;
 mod decide;
 mod exchange;
 mod given;
@@ -40,6 +41,7 @@ mod unproven;
 mod values;
 mod words;
 
+pub use callers::OtherAgents;
 pub use counts::{MethodCount, MethodId};
 pub use exchange::Observation;
 pub use import::{

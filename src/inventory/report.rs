@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
+use super::callers::OtherAgents;
 use super::list::{LEAST, Listed, ListedParameter};
 use super::tree::Tree;
 use super::values::Values;
@@ -11,6 +12,9 @@ use super::values::Values;
 /// Why an endpoint that was asked for is not listed.
 pub const NOT_SURE_YET: &str =
     "an endpoint is listed once three answers went to two clients or more; behind a balancer, set `[server] trusted`";
+
+/// Thirty days in minutes.
+const LATELY: u32 = 30 * 24 * 60;
 
 /// The inventory as `GET /api/v1/inventory` and `inventory --json` give it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -25,6 +29,10 @@ pub struct InventoryReport {
     /// Requests at places that may be endpoints, and are not listed: too few answers, or too few clients.
     #[serde(default)]
     pub unsure: u64,
+    /// What the monolith answered within thirty days at places that are not listed, without 404, 405, 410 and 501: of places that
+    /// may be endpoints all that it answered since they are known.
+    #[serde(skip)]
+    pub strays: u64,
 }
 
 /// Requests for paths that are no endpoint: answered as unknown (404, 405, 410, 501), or only with statuses that do not
@@ -47,6 +55,9 @@ pub struct LearnedEndpoint {
     pub monolith: u64,
     /// Answers 5xx.
     pub errors: u64,
+    /// Of these, the monolith's own.
+    #[serde(default)]
+    pub monolith_errors: u64,
     /// Answers 404, 405, 410 and 501.
     pub missing: u64,
     pub clients: Cow<'static, str>,
@@ -54,6 +65,9 @@ pub struct LearnedEndpoint {
     pub callers: u64,
     /// What they call themselves, the most frequent first: eight at most.
     pub agents: Vec<CallingAgent>,
+    /// Whether there are more than those.
+    #[serde(default)]
+    pub other_agents: OtherAgents,
     pub p50_seconds: Option<f64>,
     pub p99_seconds: Option<f64>,
     pub first_seen: Option<String>,
@@ -70,6 +84,9 @@ pub struct LearnedEndpoint {
     pub last_minute: u32,
     #[serde(skip)]
     pub monolith_last_minute: u32,
+    /// Some requests have no time that is known.
+    #[serde(skip)]
+    pub untimed: bool,
 }
 
 /// What a client calls itself, shortened.
@@ -95,6 +112,9 @@ pub struct Described {
     pub why: String,
     /// Masked shapes of up to three values.
     pub shapes: Vec<String>,
+    /// The place has more values than the endpoint had requests: how many of them are its own is not known.
+    #[serde(skip)]
+    pub cut: bool,
 }
 
 impl LearnedEndpoint {
@@ -102,9 +122,12 @@ impl LearnedEndpoint {
     #[must_use]
     pub fn asked_by(&self, most: usize) -> String {
         let names: Vec<&str> = self.agents.iter().take(most).map(|agent| &*agent.name).collect();
-        match self.agents.len() - names.len() {
-            0 => names.join(", "),
-            more => format!("{} and {more} more", names.join(", ")),
+        match (self.other_agents, self.agents.len() - names.len()) {
+            (_, 0) if names.is_empty() => String::new(),
+            (OtherAgents::Many, _) => "many different agents".to_owned(),
+            (OtherAgents::Some, _) => format!("{} and others", names.join(", ")),
+            (OtherAgents::None, 0) => names.join(", "),
+            (OtherAgents::None, more) => format!("{} and {more} more", names.join(", ")),
         }
     }
 }
@@ -128,7 +151,11 @@ impl InventoryReport {
     /// Of a tree that was settled for display. The endpoints with most requests come first.
     #[must_use]
     pub fn of(tree: &Tree) -> Self {
-        let mut endpoints: Vec<LearnedEndpoint> = tree.endpoints(LEAST).iter().map(endpoint).collect();
+        let found = tree.endpoints(LEAST);
+        let since = tree.totals.until.saturating_sub(LATELY);
+        let served = tree.counts().map(|count| count.monolith_served(since)).sum::<u64>();
+        let known = found.iter().map(|listed| listed.count.monolith_served(since)).sum::<u64>();
+        let mut endpoints: Vec<LearnedEndpoint> = found.iter().map(endpoint).collect();
         endpoints.sort_by(|one, other| {
             other.requests.cmp(&one.requests).then_with(|| (&one.path, &one.method).cmp(&(&other.path, &other.method)))
         });
@@ -141,6 +168,7 @@ impl InventoryReport {
             endpoints,
             unknown: Unknown { requests: tree.totals.unknown, paths: tree.unknown_paths() },
             unsure: tree.totals.requests.saturating_sub(elsewhere),
+            strays: served.saturating_sub(known) + tree.strays.until(tree.totals.until),
         }
     }
 }
@@ -149,8 +177,9 @@ fn endpoint(listed: &Listed<'_>) -> LearnedEndpoint {
     let count = listed.count;
     let parameters = described(&listed.parameters, count.requests);
     // Counts of exchanges are scaled up by the learner's sample.
-    let seen = u64::from(count.answered) + u64::from(count.missing);
-    let missing = (u64::from(count.missing) * count.requests).checked_div(seen).unwrap_or(0);
+    let failures = count.failures();
+    let seen = u64::from(count.answered) + u64::from(failures.missing);
+    let missing = (u64::from(failures.missing) * count.requests).checked_div(seen).unwrap_or(0);
     let path = filled(&listed.path, &parameters, |one| {
         if one.kind == "rest" { format!("{{*{}}}", one.name) } else { format!("{{{}}}", one.name) }
     });
@@ -162,7 +191,8 @@ fn endpoint(listed: &Listed<'_>) -> LearnedEndpoint {
         stage: None,
         requests: count.requests,
         monolith: count.monolith,
-        errors: u64::from(count.errors),
+        errors: failures.errors.into(),
+        monolith_errors: failures.monolith_errors.into(),
         missing,
         clients: Cow::Borrowed(if listed.several_clients { "several" } else { "one" }),
         callers: callers.map_or(0, |callers| callers.min(count.requests).max(1 + u64::from(listed.several_clients))),
@@ -170,6 +200,7 @@ fn endpoint(listed: &Listed<'_>) -> LearnedEndpoint {
             .into_iter()
             .map(|(name, requests)| CallingAgent { name: name.to_owned(), requests: requests.into() })
             .collect(),
+        other_agents: count.callers.as_ref().map(|callers| callers.others()).unwrap_or_default(),
         p50_seconds: count.quantile(0.5),
         p99_seconds: count.quantile(0.99),
         first_seen: rfc3339(listed.first),
@@ -180,6 +211,7 @@ fn endpoint(listed: &Listed<'_>) -> LearnedEndpoint {
         path,
         last_minute: listed.last,
         monolith_last_minute: count.monolith_last,
+        untimed: count.untimed,
         parameters,
     }
 }
@@ -244,12 +276,16 @@ fn kind(values: &Values) -> &'static str {
 }
 
 fn describe(name: String, kind: &'static str, values: &Values, requests: u64) -> Described {
+    // The estimate may be a little above a number that is known to be enough.
+    let cut = values.kinds() * 4 > requests.max(1) * 5;
     let kinds = values.kinds().min(requests.max(1));
     let sure = !matches!(kind, "words" | "rest") || values.given.is_some();
     let once = (values.words > 0).then(|| f64::from(values.once) / f64::from(values.words));
     let why = match (&values.given, kind, once) {
         (Some(_), ..) => "given in a file".to_owned(),
         (None, "rest", _) => "files at several depths".to_owned(),
+        (None, "words", Some(once)) if cut => format!("words, {:.0} % seen once", once * 100.0),
+        _ if cut => kind.to_owned(),
         (None, "words", Some(once)) if u64::from(values.words) * 10 >= kinds * 9 => {
             format!("{kinds} words, {:.0} % seen once", once * 100.0)
         }
@@ -260,7 +296,7 @@ fn describe(name: String, kind: &'static str, values: &Values, requests: u64) ->
         _ => format!("{kinds} {kind}"),
     };
     let shapes = values.masks.iter().map(ToString::to_string).collect();
-    Described { name, kind: Cow::Borrowed(kind), kinds, once, sure, why, shapes }
+    Described { name, kind: Cow::Borrowed(kind), kinds, once, sure, why, shapes, cut }
 }
 
 /// A count of different things, which is an estimate unless it is one: `~610`. `written`: the number in words.

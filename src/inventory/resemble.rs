@@ -104,6 +104,7 @@ impl Tree {
     }
 
     fn candidates(&self, at: NodeId) -> Vec<NodeId> {
+        let is_given = |name: &str| self.is_given_otherwise(at, name);
         let words = self.node(at).children().filter(|id| {
             let node = self.node(*id);
             node.role == SegmentRole::Word
@@ -112,6 +113,7 @@ impl Tree {
                 && !node.name.is_empty()
                 && !is_version(&node.name)
                 && !selects(&node.name)
+                && !is_given(&node.name)
         });
         words.collect()
     }

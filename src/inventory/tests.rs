@@ -316,3 +316,103 @@ fn an_estimate_is_never_more_than_there_were_requests() {
         }
     }
 }
+
+#[test]
+fn what_the_monolith_answers_at_places_that_are_not_listed_is_counted_for_thirty_days() {
+    const DAY: u32 = 24 * 60;
+    let mut tree = Tree::default();
+    let at = |day: u32, exchange: Observation<'static>| Observation { minute: 29_000_000 + day * DAY, ..exchange };
+    for client in 0..400 {
+        // One client alone, a page that fails for everybody, and what there is not.
+        tree.add(&at(0, exchange("POST", "/batch/import", 200, 1)));
+        tree.add(&at(0, exchange("GET", "/boom", 500, client)));
+        tree.add(&at(0, exchange("GET", "/nothing", 404, client)));
+        tree.add(&at(0, Observation { monolith: false, ..exchange("GET", "/orders", 200, client) }));
+        // A service's own is no reason to keep the monolith.
+        tree.add(&at(0, Observation { monolith: false, ..exchange("GET", "/broken", 500, client) }));
+    }
+    let strays = |tree: &Tree| {
+        let mut tree = tree.clone();
+        tree.settle_for_display();
+        super::InventoryReport::of(&tree).strays
+    };
+    assert_eq!(strays(&tree), 800);
+    tree.add(&at(29, Observation { monolith: false, ..exchange("GET", "/orders", 200, 1) }));
+    assert_eq!(strays(&tree), 800);
+    tree.add(&at(32, Observation { monolith: false, ..exchange("GET", "/orders", 200, 1) }));
+    assert_eq!(strays(&tree), 0);
+}
+
+#[test]
+fn no_number_of_values_is_said_where_it_is_not_the_endpoints_own() {
+    let mut tree = Tree::default();
+    for number in 0..5_000_u32 {
+        tree.add(&exchange("GET", &format!("/orders/{number}"), 200, number));
+        if number % 500 == 0 {
+            tree.add(&exchange("DELETE", &format!("/orders/{number}"), 200, number));
+        }
+    }
+    tree.settle_for_display();
+    let report = super::InventoryReport::of(&tree);
+    let parameter = |at: usize| report.endpoints[at].parameters[0].clone();
+    assert_eq!((&*report.endpoints[0].method, &*report.endpoints[1].method), ("GET", "DELETE"));
+    assert!(parameter(0).about().starts_with('~'), "{:?}", parameter(0));
+    assert_eq!((parameter(1).about().as_str(), parameter(1).cut), ("numbers", true));
+}
+
+#[test]
+fn another_spelling_of_a_given_word_is_no_value_in_a_flood() {
+    let mut tree = Tree::default();
+    tree.give("/users/{id}", false);
+    let word = |number: u32| {
+        let [one, two] = [number % 16, number / 16 % 16].map(|at| SYLLABLES[at as usize]);
+        format!("{one}{two}{}", ["", "en", "er", "ing"][number as usize / 256 % 4])
+    };
+    let mut client = 0;
+    let mut ask = |tree: &mut Tree, path: &str| {
+        client += 1;
+        tree.add(&exchange("GET", path, 200, client % 4_000));
+    };
+    for number in 0..59_000_u32 {
+        let path = match number % 50 {
+            0 => format!("/Users/{}", number % 977),
+            1..=9 => format!("/users/{}", number % 977),
+            10..=19 => "/basket".to_owned(),
+            20..=29 => "/search".to_owned(),
+            _ => format!("/orders/{}", number % 977),
+        };
+        ask(&mut tree, &path);
+    }
+    for number in 0..60_000_u32 {
+        let odd = number.wrapping_mul(2_654_435_761);
+        let path = format!("/{}/{}/{}", word(odd >> 20), word(odd >> 10 & 1_023), word(odd & 1_023));
+        ask(&mut tree, &path);
+        if number % 20 == 0 {
+            ask(&mut tree, &format!("/Users/{}", number % 977));
+        }
+    }
+    tree.settle_for_display();
+    let found = tree.endpoints(LEAST);
+    let spelling = found.iter().find(|listed| listed.path == "/Users/{}");
+    let requests = spelling.map(|listed| listed.count.requests);
+    assert_eq!(requests, Some(1_180 + 3_000), "{:?}", found.iter().map(|listed| &listed.path).collect::<Vec<_>>());
+}
+
+#[test]
+fn of_many_agents_none_is_said_to_be_the_callers() {
+    let mut tree = Tree::default();
+    let names: Vec<String> = (0..100).map(|number| format!("bot-{number}/1.0")).collect();
+    for number in 0..3_000_u32 {
+        let agent = &*names[number as usize % 100];
+        tree.add(&Observation { agent, ..exchange("GET", "/many", 200, number) });
+        tree.add(&Observation { agent, ..exchange("GET", "/some", 200, number) });
+        tree.add(&Observation { agent: "batch/2", ..exchange("GET", "/some", 200, number) });
+        tree.add(&Observation { agent: names[number as usize % 4].as_str(), ..exchange("GET", "/few", 200, number) });
+    }
+    tree.settle_for_display();
+    let report = super::InventoryReport::of(&tree);
+    let asked = |path: &str| report.endpoints.iter().find(|one| one.path == path).expect("it is listed").asked_by(1);
+    assert_eq!(asked("/many"), "many different agents");
+    assert_eq!(asked("/some"), "batch/2 and others");
+    assert!(asked("/few").ends_with(" and 3 more"), "{}", asked("/few"));
+}

@@ -1,7 +1,8 @@
 //! The tree of segments that exchanges are counted in, bounded in nodes and in bytes.
 
-use super::counts::{MethodId, is_existing};
+use super::counts::{MethodCount, MethodId, is_existing, is_missing};
 use super::credit::Credit;
+use super::days::Days;
 use super::exchange::Observation;
 use super::node::{Clients, Inner, Node, NodeId, SegmentRole};
 use super::shape::{self, Ends, PlacedSegment, SegmentKind};
@@ -64,6 +65,8 @@ pub struct Tree {
     pub totals: LearnedTotals,
     /// The paths that are not known, as an estimate of their number.
     pub(super) unknown_paths: Values,
+    /// What the monolith answered at places that are not known, without what says that there is nothing, weighted.
+    pub(super) strays: Days,
     pub peak: usize,
 }
 
@@ -86,6 +89,7 @@ impl Tree {
             unproven: Unproven::default(),
             totals: LearnedTotals::default(),
             unknown_paths: Values::default(),
+            strays: Days::default(),
             peak: 1,
         }
     }
@@ -111,6 +115,11 @@ impl Tree {
     #[must_use]
     pub fn unknown_paths(&self) -> u64 {
         self.unknown_paths.kinds().min(self.totals.unknown)
+    }
+
+    /// The counts of all places.
+    pub(super) fn counts(&self) -> impl Iterator<Item = &MethodCount> {
+        self.nodes.iter().flat_map(|node| node.counts.iter())
     }
 
     /// Counts one exchange, and makes nodes for it if its answer says that the path exists.
@@ -157,6 +166,9 @@ impl Tree {
             let last = place + 1 == segments;
             let Some((next, new)) = self.step(at, segment, (place, last), exchange, teaches) else {
                 self.totals.unknown += u64::from(exchange.weight);
+                if exchange.monolith && !is_missing(exchange.status) {
+                    self.strays.add(exchange.minute, exchange.weight);
+                }
                 if exists && !may_teach && place < FIRST_PLACES {
                     self.credit.refuse(bucket, exchange.path);
                 }
@@ -265,10 +277,16 @@ impl Tree {
         let fixed = word.filter(|word| self.node(*word).fixed);
         let other = || match read.kind {
             None if word.is_some() => word,
-            None if segment.is_empty() || !self.node(at).open => None,
+            None if segment.is_empty() || !self.node(at).open || self.is_given_otherwise(at, segment) => None,
             _ => self.child(at, SegmentRole::Parameter, read.format),
         };
         (read, fixed.or_else(|| self.child(at, SegmentRole::Rest, "")).or_else(other))
+    }
+
+    /// Whether the word is one of a file in another case: `Users` where a route has `users`.
+    pub(super) fn is_given_otherwise(&self, at: NodeId, word: &str) -> bool {
+        let lower = || self.child(at, SegmentRole::Word, &word.to_ascii_lowercase());
+        word.bytes().any(|byte| byte.is_ascii_uppercase()) && lower().is_some_and(|lower| self.node(lower).fixed)
     }
 
     fn see_value(&mut self, parameter: NodeId, segment: &str, stem: &str, kind: SegmentKind, place: usize) {

@@ -1,18 +1,18 @@
 //! What to take next, what may retire, and what still reaches the monolith although it should not, each with its reasons.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-use std::fmt::Write as _;
 
 use serde::Serialize;
 
 use super::endpoints::near;
+use super::paste::{Neighbour, routes_to_paste, stage_to_paste};
 use super::words::{first_literal, methods, ratio, resource};
 use crate::compile::Snapshot;
 use crate::diagnostic::span;
-use crate::inventory::{InventoryReport, LearnedEndpoint, route_name, unique_route_name};
+use crate::inventory::{InventoryReport, LearnedEndpoint};
 use crate::learn::LONG;
-use crate::migration::{Answers, Stage};
-use crate::route::Route;
+use crate::migration::{Answers, Dial, Stage};
+use crate::route::{Route, Template};
 
 /// Proposals of one kind.
 const MOST: usize = 10;
@@ -20,6 +20,8 @@ const MOST: usize = 10;
 const RECENT: u32 = 24 * 60;
 /// Requests below which a route's retirement is not proposed.
 const ENOUGH: u64 = 1_000;
+/// From this share of its requests on, the time of an endpoint's answers is the monolith's.
+const MOSTLY: f64 = 0.95;
 /// No more than this share of the requests may be unmatched before the proxy may go.
 const UNMATCHED: f64 = 0.0001;
 
@@ -43,7 +45,7 @@ pub struct NextStep {
 #[derive(Debug, Clone)]
 pub struct StandingRoute {
     pub name: String,
-    pub stage: Stage,
+    pub dial: Dial,
     pub service: Option<String>,
     /// The minute of its last move, as far as is known.
     pub since: Option<u32>,
@@ -55,8 +57,16 @@ pub struct StandingRoute {
 
 impl StandingRoute {
     const fn is_moved(&self) -> bool {
-        self.stage.is_moved()
+        self.dial.stage.is_moved()
     }
+}
+
+/// What was answered in thirty days.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AnsweredLately {
+    pub requests: u64,
+    /// By the monolith.
+    pub monolith: u64,
 }
 
 /// The endpoints by their routes: thousands of each would be looked for among each other.
@@ -85,20 +95,21 @@ impl<'a> Traffic<'a> {
     }
 }
 
-/// `report` knows its routes already; `now` is in minutes since 1970.
+/// `report` knows its routes already; `answered`: where the last thirty days are known; `now` is in minutes since 1970.
 #[must_use]
 pub fn what_next(
     report: &InventoryReport,
     snapshot: &Snapshot,
     routes: &[StandingRoute],
     button: bool,
+    answered: Option<AnsweredLately>,
     now: u32,
 ) -> Vec<NextStep> {
     let traffic = &Traffic::of(report);
     let zombies = |within: u32| zombies(traffic, snapshot, routes, button, now, within);
     let mut steps = Vec::new();
     let of_long = zombies(LONG);
-    if let Some(step) = leave(report, routes, of_long.is_empty(), now) {
+    if let Some(step) = leave(report, routes, of_long.is_empty(), answered, now) {
         steps.push(step);
     }
     let taken = take(traffic, snapshot, routes, &of_long, now);
@@ -130,7 +141,7 @@ fn take(
             return false;
         }
         let stage = endpoint.route.as_ref().and_then(|name| by_name.get(&**name));
-        stage.is_none_or(|route| route.stage == Stage::Monolith) && endpoint.last_minute + LONG >= now
+        stage.is_none_or(|route| route.dial.stage == Stage::Monolith) && endpoint.last_minute + LONG >= now
     };
     let mut resources: BTreeMap<&str, Vec<&LearnedEndpoint>> = BTreeMap::new();
     let mut own: BTreeMap<&str, Vec<&LearnedEndpoint>> = BTreeMap::new();
@@ -155,7 +166,7 @@ fn take(
         groups.extend(by_path.into_values().map(|group| (None, group)));
     }
     let days = f64::from(now.saturating_sub(report.since_minute()).max(1)) / (24.0 * 60.0);
-    let beside = beside(traffic, routes);
+    let beside = beside(traffic, snapshot, routes);
     let mut scored: Vec<Proposal<'_>> =
         groups.into_iter().map(|(own, group)| candidate(own, group, traffic, &beside, days)).collect();
     scored.sort_by(|one, other| other.score.total_cmp(&one.score).then_with(|| one.step.path.cmp(&other.step.path)));
@@ -163,8 +174,9 @@ fn take(
     // Whoever pastes all of them has a file without two routes of one name.
     let mut names: BTreeSet<String> = routes.iter().map(|route| route.name.clone()).collect();
     let mut lines = |one: &Proposal<'_>| match one.own {
-        Some(route) => stage_to_paste(route),
-        None => routes_to_paste(&one.group, one.service, &mut names),
+        Some(route) if route.service.is_none() => String::new(),
+        Some(route) => stage_to_paste(&route.name, written.get(&*route.name).copied(), one.neighbour.as_ref()),
+        None => routes_to_paste(&one.group, one.service, one.neighbour.as_ref(), &mut names),
     };
     scored.into_iter().map(|one| NextStep { toml: lines(&one), ..one.step }).collect()
 }
@@ -196,6 +208,8 @@ struct Proposal<'a> {
     own: Option<&'a StandingRoute>,
     /// That of the route beside them.
     service: Option<&'a str>,
+    /// The route beside them, where it has the same resource.
+    neighbour: Option<Neighbour<'a>>,
 }
 
 #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
@@ -203,18 +217,21 @@ fn candidate<'a>(
     own: Option<&'a StandingRoute>,
     group: Vec<&'a LearnedEndpoint>,
     traffic: &Traffic<'_>,
-    beside: &HashMap<&str, &'a StandingRoute>,
+    beside: &HashMap<&str, Vec<Beside<'a>>>,
     days: f64,
 ) -> Proposal<'a> {
     let report = traffic.report;
     let requests: u64 = group.iter().map(|endpoint| endpoint.requests).sum();
     let reading: u64 = group.iter().filter(|endpoint| !endpoint.writes).map(|endpoint| endpoint.requests).sum();
-    let errors: u64 = group.iter().map(|endpoint| endpoint.errors).sum();
+    let errors: u64 = group.iter().map(|endpoint| endpoint.monolith_errors).sum();
+    let answers: u64 = group.iter().map(|endpoint| endpoint.monolith).sum();
     let share = ratio(requests, report.requests);
-    let beside = beside.get(first_literal(&group[0].path)).copied();
+    let (beside, neighbour) = best_beside(&group, beside);
     let reads = ratio(reading, requests);
-    let failing = ratio(errors, requests);
-    let slowest = group.iter().filter_map(|endpoint| endpoint.p99_seconds).fold(0.0, f64::max);
+    // What a service did before the route came back is no reason to take it.
+    let failing = ratio(errors, answers);
+    let own_time = group.iter().filter(|endpoint| ratio(endpoint.monolith, endpoint.requests) >= MOSTLY);
+    let slowest = own_time.filter_map(|endpoint| endpoint.p99_seconds).fold(0.0, f64::max);
     let slower = traffic.p99.len() - traffic.p99.partition_point(|p99| *p99 <= slowest);
     let pain = if slowest > 0.0 { 1.0 - slower as f64 / report.endpoints.len().max(1) as f64 } else { 0.0 };
     // Noise and cookies are not known before copies are compared: they count as good until then.
@@ -226,20 +243,27 @@ fn candidate<'a>(
         + 0.05 * failing.max(pain);
     let mut reasons = vec![format!("{:.1} % of requests ({requests})", share * 100.0)];
     let writes = group.iter().filter(|endpoint| endpoint.writes).count();
-    reasons.push(match writes {
-        0 => "it only reads: copies can be compared before anybody is moved".to_owned(),
-        1 => "one endpoint writes: one cohort keeps each client on one side for reading and writing".to_owned(),
-        several => format!("{several} endpoints write: one cohort keeps each client on one side for all of them"),
+    reasons.push(match (writes, &neighbour) {
+        (0, _) => "it only reads: copies can be compared before anybody is moved".to_owned(),
+        (_, Some(neighbour)) => format!(
+            "{}: one cohort with `{}` keeps each client on one side for reading and writing",
+            if writes == 1 { "one endpoint writes".to_owned() } else { format!("{writes} endpoints write") },
+            neighbour.name
+        ),
+        (1, None) => "one endpoint writes: one cohort keeps each client on one side for reading and writing".to_owned(),
+        (several, None) => {
+            format!("{several} endpoints write: one cohort keeps each client on one side for all of them")
+        }
     });
     if let Some(route) = own {
         let then = if route.service.is_some() { "promote it" } else { "give it a `service`, then promote it" };
-        reasons.push(format!("`{}` takes it already, in stage {}: {then}", route.name, route.stage));
+        reasons.push(format!("`{}` takes it already, in stage {}: {then}", route.name, route.dial.stage));
     }
     if let Some(route) = beside {
-        reasons.push(format!("`{}` beside it is in stage {} already", route.name, route.stage));
+        reasons.push(format!("`{}` beside it is in stage {} already", route.name, route.dial.stage));
     }
     if failing >= 0.001 {
-        reasons.push(format!("{:.1} % of its answers are errors of the monolith", failing * 100.0));
+        reasons.push(format!("{:.1} % of the monolith's answers are errors", failing * 100.0));
     }
     if pain > 0.5 && report.endpoints.len() >= 10 {
         let all = report.endpoints.len();
@@ -255,18 +279,52 @@ fn candidate<'a>(
         reasons,
         toml: String::new(),
     };
-    Proposal { score, step, own, service: beside.and_then(|route| route.service.as_deref()), group }
+    Proposal { score, step, own, service: beside.and_then(|route| route.service.as_deref()), neighbour, group }
 }
 
-/// By the first word of a path the first route there whose service is reached.
-fn beside<'a>(traffic: &Traffic<'a>, routes: &'a [StandingRoute]) -> HashMap<&'a str, &'a StandingRoute> {
-    let mut beside = HashMap::new();
-    for route in routes.iter().filter(|route| route.stage.answers() != Answers::Monolith) {
-        for endpoint in traffic.of_route(&route.name) {
-            beside.entry(first_literal(&endpoint.path)).or_insert(route);
+/// A route whose service is reached, and one of its resources.
+struct Beside<'a> {
+    resource: &'a str,
+    standing: &'a StandingRoute,
+    written: Option<&'a Route>,
+}
+
+/// By the first word of a path the routes there whose service is reached.
+fn beside<'a>(
+    traffic: &Traffic<'a>,
+    snapshot: &'a Snapshot,
+    routes: &'a [StandingRoute],
+) -> HashMap<&'a str, Vec<Beside<'a>>> {
+    let written: HashMap<&str, &Route> = snapshot.routes.iter().map(|route| (&*route.name, &**route)).collect();
+    let mut beside = HashMap::<_, Vec<Beside<'_>>>::new();
+    for standing in routes.iter().filter(|route| route.dial.stage.answers() != Answers::Monolith) {
+        let written = written.get(&*standing.name).copied();
+        // A route that few ask for may have no endpoint that is listed.
+        let templates = written.into_iter().flat_map(|route| &route.rule.paths).map(Template::as_str);
+        let learned = traffic.of_route(&standing.name).iter().map(|endpoint| &*endpoint.path);
+        for path in learned.chain(templates) {
+            let resource = resource(path);
+            let there = beside.entry(first_literal(path)).or_default();
+            if there.last().is_none_or(|last| last.standing.name != standing.name || last.resource != resource) {
+                there.push(Beside { resource, standing, written });
+            }
         }
     }
     beside
+}
+
+/// The route beside these endpoints, and what it has in common with them if it is about the same resource: one that divides its
+/// clients before any other.
+fn best_beside<'a>(
+    group: &[&LearnedEndpoint],
+    beside: &HashMap<&str, Vec<Beside<'a>>>,
+) -> (Option<&'a StandingRoute>, Option<Neighbour<'a>>) {
+    let Some(there) = beside.get(first_literal(&group[0].path)) else { return (None, None) };
+    let resources: HashSet<&str> = group.iter().map(|endpoint| resource(&endpoint.path)).collect();
+    let same = there.iter().filter(|one| !one.resource.is_empty() && resources.contains(one.resource));
+    let best = same.min_by_key(|one| !one.standing.dial.stage.divides());
+    let neighbour = best.and_then(|one| Some(Neighbour::of(&one.standing.name, one.standing.dial, one.written?)));
+    (best.or(there.first()).map(|one| one.standing), neighbour)
 }
 
 /// In minutes.
@@ -279,7 +337,7 @@ fn retire(traffic: &Traffic<'_>, snapshot: &Snapshot, routes: &[StandingRoute], 
     let after = retire_after(snapshot);
     let report = traffic.report;
     let mut steps = Vec::new();
-    for route in routes.iter().filter(|route| route.stage == Stage::Migrated && !route.differs) {
+    for route in routes.iter().filter(|route| route.dial.stage == Stage::Migrated && !route.differs) {
         let own = traffic.of_route(&route.name);
         let requests: u64 = own.iter().map(|endpoint| endpoint.requests - endpoint.monolith).sum();
         let since = route.since.unwrap_or_else(|| report.since_minute());
@@ -332,7 +390,7 @@ fn zombies(
         if route.fallbacks > 0 {
             why.push(format!("its fallback: {} requests since the program began", route.fallbacks));
         }
-        if button && route.stage != Stage::Retired {
+        if button && route.dial.stage != Stage::Retired {
             why.push("the big red button is on".to_owned());
         }
         if why.is_empty() {
@@ -361,7 +419,7 @@ fn zombies(
 fn zombie(own: &[&LearnedEndpoint], route: &StandingRoute, why: Vec<String>, report: &InventoryReport) -> NextStep {
     let requests: u64 = own.iter().map(|endpoint| endpoint.requests).sum();
     let mut reasons =
-        vec![format!("`{}` is in stage {}, and the monolith still gets its requests", route.name, route.stage)];
+        vec![format!("`{}` is in stage {}, and the monolith still gets its requests", route.name, route.dial.stage)];
     reasons.extend(why);
     let mut agents: Vec<&str> = own.iter().flat_map(|one| one.agents.iter().map(|agent| &*agent.name)).collect();
     agents.dedup();
@@ -381,15 +439,26 @@ fn zombie(own: &[&LearnedEndpoint], route: &StandingRoute, why: Vec<String>, rep
 }
 
 /// Everything is moved: the proxy itself may go.
-fn leave(report: &InventoryReport, routes: &[StandingRoute], no_zombies: bool, now: u32) -> Option<NextStep> {
+fn leave(
+    report: &InventoryReport,
+    routes: &[StandingRoute],
+    no_zombies: bool,
+    answered: Option<AnsweredLately>,
+    now: u32,
+) -> Option<NextStep> {
     let since = report.since_minute();
     let moved = !routes.is_empty() && routes.iter().all(StandingRoute::is_moved);
     if !moved || !no_zombies || since == 0 || since + LONG > now {
         return None;
     }
     let recent = |endpoint: &&LearnedEndpoint| endpoint.route.is_none() && endpoint.last_minute + LONG >= now;
-    let unmatched: u64 = report.endpoints.iter().filter(recent).map(|endpoint| endpoint.requests).sum();
-    if ratio(unmatched, report.requests) >= UNMATCHED {
+    let listed: u64 = report.endpoints.iter().filter(recent).map(|endpoint| endpoint.requests).sum();
+    // What is not listed was asked for all the same: by one client, or answered with errors alone.
+    let unmatched = listed + report.strays;
+    // All of it went to the monolith, and that may be known better.
+    let (unmatched, requests) =
+        answered.map_or((unmatched, report.requests), |known| (unmatched.min(known.monolith), known.requests));
+    if ratio(unmatched, requests) >= UNMATCHED {
         return None;
     }
     Some(NextStep {
@@ -410,52 +479,6 @@ fn leave(report: &InventoryReport, routes: &[StandingRoute], no_zombies: bool, n
         ],
         toml: String::new(),
     })
-}
-
-/// The first step of a route that is there: a shadow, once it has a service.
-fn stage_to_paste(route: &StandingRoute) -> String {
-    match route.service {
-        Some(_) => format!("# in [routes.{}]:\nstage = \"shadow\"\n", route.name),
-        None => String::new(),
-    }
-}
-
-/// One route a path. With a service beside it the first step is a shadow, else the route is only named.
-fn routes_to_paste(group: &[&LearnedEndpoint], service: Option<&str>, names: &mut BTreeSet<String>) -> String {
-    let mut paths: BTreeMap<&str, Vec<&LearnedEndpoint>> = BTreeMap::new();
-    for endpoint in group {
-        paths.entry(&endpoint.path).or_default().push(endpoint);
-    }
-    let cohort = (paths.len() > 1).then(|| route_name(group[0].path.split('{').next().unwrap_or("/")));
-    let mut text = String::new();
-    for (path, endpoints) in paths {
-        let methods: Vec<String> = methods(&endpoints)
-            .into_iter()
-            .filter(|method| method != "OTHER")
-            .map(|method| format!("\"{method}\""))
-            .collect();
-        if methods.is_empty() {
-            let _ = writeln!(text, "# {path}: no route, since the inventory does not name its methods\n");
-            continue;
-        }
-        let _ = writeln!(
-            text,
-            "[routes.{}]\npath = {}",
-            unique_route_name(names, path),
-            toml::Value::String(path.replace("${", "$${"))
-        );
-        let _ = writeln!(text, "methods = [{}]", methods.join(", "));
-        if let Some(cohort) = &cohort {
-            let _ = writeln!(text, "cohort = \"{cohort}\"");
-        }
-        match service {
-            Some(service) => {
-                let _ = writeln!(text, "service = \"{service}\"\nstage = \"shadow\"\n");
-            }
-            None => text.push_str("stage = \"monolith\"\n\n"),
-        }
-    }
-    text.trim_end().to_owned() + "\n"
 }
 
 #[cfg(test)]

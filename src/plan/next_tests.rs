@@ -1,12 +1,24 @@
 //! What is proposed next, and why.
 
 use super::*;
-use crate::inventory::Unknown;
+use crate::inventory::{OtherAgents, Unknown};
+use crate::migration::Percent;
 
 const NOW: u32 = 29_000_000;
 
+fn dial(stage: Stage) -> Dial {
+    Dial { stage, weight: Percent::NOBODY }
+}
+
 fn route(stage: Stage) -> StandingRoute {
-    StandingRoute { name: "users".to_owned(), stage, service: None, since: None, fallbacks: 0, differs: false }
+    StandingRoute {
+        name: "users".to_owned(),
+        dial: dial(stage),
+        service: None,
+        since: None,
+        fallbacks: 0,
+        differs: false,
+    }
 }
 
 /// The file in which `users` is moved.
@@ -26,10 +38,12 @@ fn watched(days: u32, unmatched: u64) -> InventoryReport {
         requests,
         monolith: 0,
         errors: 0,
+        monolith_errors: 0,
         missing: 0,
         clients: "several".into(),
         callers: 2,
         agents: Vec::new(),
+        other_agents: OtherAgents::None,
         p50_seconds: None,
         p99_seconds: None,
         first_seen: None,
@@ -40,6 +54,7 @@ fn watched(days: u32, unmatched: u64) -> InventoryReport {
         example: path.to_owned(),
         last_minute: NOW,
         monolith_last_minute: 0,
+        untimed: false,
     };
     let since = jiff::Timestamp::from_second(i64::from(NOW - days * 24 * 60) * 60).expect("a time");
     InventoryReport {
@@ -49,21 +64,133 @@ fn watched(days: u32, unmatched: u64) -> InventoryReport {
         endpoints: vec![endpoint("/users/{id}", Some("users"), 100_000 - unmatched), endpoint("/old", None, unmatched)],
         unknown: Unknown { requests: 0, paths: 0 },
         unsure: 0,
+        strays: 0,
     }
 }
 
 #[test]
 fn the_proxy_may_go_after_thirty_days_in_which_everything_had_a_moved_route() {
     let moved = [route(Stage::Migrated), route(Stage::Retired)];
-    let step = leave(&watched(30, 9), &moved, true, NOW).expect("a proposal");
+    let step = leave(&watched(30, 9), &moved, true, None, NOW).expect("a proposal");
     assert_eq!((step.kind, &*step.path, &*step.toml), ("leave", "", ""));
     assert!(step.reasons.iter().any(|reason| reason.contains("`multilith export --to nginx --verify`")), "{step:?}");
 
-    assert!(leave(&watched(29, 9), &moved, true, NOW).is_none(), "too short a time");
-    assert!(leave(&watched(30, 10), &moved, true, NOW).is_none(), "0.01 % have no route");
-    assert!(leave(&watched(30, 9), &moved, false, NOW).is_none(), "the monolith still gets what is moved");
-    assert!(leave(&watched(30, 9), &[route(Stage::Canary)], true, NOW).is_none(), "a route is on its way");
-    assert!(leave(&watched(30, 9), &[], true, NOW).is_none(), "there is no route");
+    assert!(leave(&watched(29, 9), &moved, true, None, NOW).is_none(), "too short a time");
+    assert!(leave(&watched(30, 10), &moved, true, None, NOW).is_none(), "0.01 % have no route");
+    assert!(leave(&watched(30, 9), &moved, false, None, NOW).is_none(), "the monolith still gets what is moved");
+    assert!(leave(&watched(30, 9), &[route(Stage::Canary)], true, None, NOW).is_none(), "a route is on its way");
+    assert!(leave(&watched(30, 9), &[], true, None, NOW).is_none(), "there is no route");
+}
+
+#[test]
+fn the_proxy_stays_while_what_is_not_listed_still_needs_the_monolith() {
+    let moved = [route(Stage::Migrated)];
+    // One client imports at night, and a page fails for everybody: neither is an endpoint.
+    let mut report = watched(40, 0);
+    report.strays = 10;
+    assert!(leave(&report, &moved, true, None, NOW).is_none());
+    let answered = |requests, monolith| Some(AnsweredLately { requests, monolith });
+    assert!(leave(&report, &moved, true, answered(100_000, 5_000), NOW).is_none());
+    assert!(leave(&report, &moved, true, answered(1_000_000, 5_000), NOW).is_some());
+    // Of all that it ever answered, little is of these days.
+    report.strays = 5_000;
+    assert!(leave(&report, &moved, true, answered(100_000, 9), NOW).is_some());
+    assert!(leave(&report, &moved, true, None, NOW).is_none());
+    report.strays = 9;
+    assert!(leave(&report, &moved, true, None, NOW).is_some());
+    assert!(leave(&report, &moved, true, answered(1_000, 1_000), NOW).is_none());
+}
+
+#[test]
+fn errors_and_times_of_a_service_are_no_reason_to_take_a_route_from_the_monolith() {
+    let mut report = watched(30, 0);
+    let slow = LearnedEndpoint {
+        errors: 28_500,
+        p99_seconds: Some(3.0),
+        monolith_last_minute: NOW,
+        ..report.endpoints.remove(0)
+    };
+    report.endpoints = (0..9)
+        .map(|number| LearnedEndpoint {
+            path: format!("/page-{number}"),
+            p99_seconds: Some(0.1),
+            route: None,
+            ..slow.clone()
+        })
+        .collect();
+    let reasons = |monolith, monolith_errors| {
+        let mut report = report.clone();
+        report.endpoints.push(LearnedEndpoint { monolith, monolith_errors, ..slow.clone() });
+        let steps = take(&Traffic::of(&report), &users_moved(), &[route(Stage::Monolith)], &[], NOW);
+        let step = steps.into_iter().find(|step| step.route.as_deref() == Some("users")).expect("it is proposed");
+        step.reasons.join("; ")
+    };
+    let by_service = reasons(0, 0);
+    assert!(!by_service.contains("errors") && !by_service.contains("p99"), "{by_service}");
+    let by_both = reasons(50_000, 1_000);
+    assert!(by_both.contains("2.0 % of the monolith's answers are errors") && !by_both.contains("p99"), "{by_both}");
+    let by_monolith = reasons(100_000, 28_500);
+    assert!(by_monolith.contains("28.5 %") && by_monolith.contains("p99 is about 3000 ms"), "{by_monolith}");
+}
+
+/// `read-order` divides its clients by their cookie; the rest of the resource is at the monolith.
+const ORDERS: &str = "[monolith]\nurl = \"http://127.0.0.1:1\"\n[services.orders]\nurl = \"http://127.0.0.1:2\"\n\
+    [routes.read-order]\npath = \"/orders/{id}\"\nmethods = [\"GET\"]\nservice = \"orders\"\nstage = \"canary\"\n\
+    weight = \"5%\"\nsticky = \"cookie:sid\"\n";
+
+fn orders(more: &str) -> Snapshot {
+    let text = format!("{ORDERS}{more}");
+    crate::compile::compile(&text, "routes.toml", &|_| None).snapshot.unwrap_or_else(|| panic!("a good file: {text}"))
+}
+
+#[test]
+fn what_is_to_be_pasted_keeps_a_resource_together() {
+    let canary = StandingRoute {
+        name: "read-order".to_owned(),
+        dial: Dial { stage: Stage::Canary, weight: Percent::from_hundredths(500).expect("a share") },
+        service: Some("orders".to_owned()),
+        ..route(Stage::Canary)
+    };
+    let mut report = watched(30, 0);
+    let one = report.endpoints.remove(0);
+    let endpoint = |method: &'static str, path: &str, route: Option<&str>| LearnedEndpoint {
+        method: method.into(),
+        path: path.to_owned(),
+        route: route.map(str::to_owned),
+        writes: method != "GET",
+        ..one.clone()
+    };
+    let pasted = |endpoints: Vec<LearnedEndpoint>, more: &str, routes: &[StandingRoute]| {
+        let report = InventoryReport { endpoints, ..report.clone() };
+        take(&Traffic::of(&report), &orders(more), routes, &[], NOW)
+    };
+    let read = endpoint("GET", "/orders/{id}", Some("read-order"));
+    let writes = [("POST", "/orders"), ("DELETE", "/orders/{id}"), ("POST", "/orders/{id}/cancel")]
+        .map(|(method, path)| endpoint(method, path, None));
+    // Also where a single path is offered, and where nobody asked for the route beside it.
+    for endpoints in [[&[read.clone()], &writes[..]].concat(), vec![writes[1].clone()]] {
+        let steps = pasted(endpoints, "", std::slice::from_ref(&canary));
+        assert_eq!(steps.len(), 1, "{steps:?}");
+        let toml = &steps[0].toml;
+        assert!(toml.contains("# `read-order` stands at 5%") && toml.contains("service = \"orders\""), "{toml}");
+        assert!(steps[0].reasons.iter().any(|why| why.contains("one cohort with `read-order`")), "{steps:?}");
+        let all = orders(toml).routes;
+        assert!(all.len() > 1);
+        for route in &all {
+            assert_eq!((&*route.policy.cohort, &route.policy.sticky), ("read-order", &all[0].policy.sticky), "{toml}");
+        }
+    }
+    // A route that is there is told what it lacks.
+    let own =
+        "[routes.change]\npath = \"/orders/{id}\"\nmethods = [\"PUT\"]\nservice = \"orders\"\nstage = \"monolith\"\n";
+    let change =
+        StandingRoute { name: "change".to_owned(), service: Some("orders".to_owned()), ..route(Stage::Monolith) };
+    let steps = pasted(vec![endpoint("PUT", "/orders/{id}", Some("change"))], own, &[canary.clone(), change]);
+    let toml = &steps[0].toml;
+    assert!(toml.starts_with("# in [routes.change]:\ncohort = \"read-order\"\nsticky = [\"cookie:sid\"]\n"), "{toml}");
+    // Another resource has nothing in common with it.
+    let steps = pasted(vec![endpoint("POST", "/orders/archive", None)], "", &[canary]);
+    assert!(!steps[0].toml.contains("cohort") && steps[0].toml.contains("service = \"orders\""), "{steps:?}");
 }
 
 #[test]
@@ -71,7 +198,7 @@ fn routes_to_paste_have_names_of_their_own() {
     let mut endpoints = watched(30, 9).endpoints;
     "/a/b".clone_into(&mut endpoints[0].path);
     "/a-b".clone_into(&mut endpoints[1].path);
-    let text = routes_to_paste(&endpoints.iter().collect::<Vec<_>>(), None, &mut BTreeSet::new());
+    let text = routes_to_paste(&endpoints.iter().collect::<Vec<_>>(), None, None, &mut BTreeSet::new());
     assert!(text.contains("[routes.a-b]") && text.contains("[routes.a-b-2]"), "{text}");
     assert!(text.parse::<toml::Table>().is_ok(), "{text}");
 }
@@ -80,7 +207,7 @@ fn routes_to_paste_have_names_of_their_own() {
 fn a_method_without_a_name_gets_no_route_to_paste() {
     let mut endpoints = watched(30, 9).endpoints;
     endpoints[1].method = "OTHER".into();
-    let text = routes_to_paste(&endpoints.iter().collect::<Vec<_>>(), None, &mut BTreeSet::new());
+    let text = routes_to_paste(&endpoints.iter().collect::<Vec<_>>(), None, None, &mut BTreeSet::new());
     assert!(text.contains("# /old: no route") && !text.contains("path = \"/old\""), "{text}");
     assert!(text.contains("methods = [\"GET\"]"), "{text}");
 }
@@ -137,7 +264,7 @@ fn a_spelling_of_a_moved_route_is_not_proposed_on_the_days_after() {
     for hours in [1, 30, 24 * 29] {
         report.endpoints[1].last_minute = NOW - hours * 60;
         report.endpoints[1].monolith_last_minute = NOW - hours * 60;
-        let steps = what_next(&report, &snapshot, &[route(Stage::Migrated)], false, NOW);
+        let steps = what_next(&report, &snapshot, &[route(Stage::Migrated)], false, None, NOW);
         assert!(steps.iter().all(|step| step.kind != "take"), "{hours} hours: {steps:?}");
         assert_eq!(steps.iter().any(|step| step.kind == "zombie"), hours == 1, "{hours} hours");
     }
@@ -157,7 +284,7 @@ fn thousands_of_routes_and_endpoints_are_not_looked_for_among_each_other() {
     let named = |number: usize| StandingRoute { name: format!("route-{number}"), ..route(stage(number)) };
     let routes: Vec<StandingRoute> = (0..2 * MANY).map(named).collect();
     // Each with each would be minutes.
-    let steps = what_next(&report, &users_moved(), &routes, false, NOW);
+    let steps = what_next(&report, &users_moved(), &routes, false, None, NOW);
     assert_eq!(steps.iter().filter(|step| step.kind == "take").count(), MOST);
 }
 
@@ -203,7 +330,7 @@ fn a_route_that_the_monolith_still_answers_does_not_retire() {
     let mut report = watched(60, 9);
     let route = StandingRoute { since: Some(NOW - 40 * 24 * 60), ..route(Stage::Migrated) };
     let kinds = |report: &InventoryReport, route: &StandingRoute| {
-        let steps = what_next(report, &users_moved(), std::slice::from_ref(route), false, NOW);
+        let steps = what_next(report, &users_moved(), std::slice::from_ref(route), false, None, NOW);
         steps.iter().map(|step| step.kind).collect::<Vec<_>>()
     };
     assert!(kinds(&report, &route).contains(&"retire"), "{:?}", kinds(&report, &route));

@@ -9,6 +9,7 @@ use super::admin_client::AdminClient;
 use super::compiled::compiled;
 use super::{AdminArgs, Exit, InventoryArgs, term};
 use crate::compile::Snapshot;
+use crate::diagnostic::plural;
 use crate::inventory::{InventoryReport, NOT_SURE_YET, openapi, rfc3339, suggested_routes};
 use crate::plan::find_routes;
 use crate::reload::ConfigSource;
@@ -99,5 +100,14 @@ fn keep_silent(report: &mut InventoryReport, until: u32, silent: Duration) -> bo
         return false;
     }
     report.endpoints.retain(|endpoint| endpoint.last_minute + minutes <= until);
+    let before = report.endpoints.len();
+    report.endpoints.retain(|endpoint| endpoint.last_minute > 0 && !endpoint.untimed);
+    let left_out = before - report.endpoints.len();
+    if left_out > 0 {
+        let those = plural(left_out, "endpoint");
+        term::say(&format!(
+            "{those} left out: some of their requests have no time that is known, so nobody knows if they are silent"
+        ));
+    }
     true
 }
