@@ -15,6 +15,7 @@ use super::json::Json;
 use super::media::Media;
 use super::path::FieldPath;
 use super::place::{MAX_KEYS, looks_like_data};
+use super::redact::REDACTED;
 use super::{html, lines, markup, multipart, protobuf, table, walk, xml};
 use crate::message::form_pairs;
 
@@ -197,11 +198,13 @@ fn forms(a: &[u8], b: &[u8], findings: &mut Findings<'_>) {
             }
             _ => Kind::Value,
         };
-        let data = all_data || looks_like_data(name) || findings.is_secret(name);
-        let field = {
-            let name = if data { "*" } else { name };
-            FieldPath::Form(name.into()).to_string()
+        let shown_name = match name {
+            // `form.*` is every field, which a name that repeats a secret is not.
+            name if all_data || looks_like_data(name) => "*",
+            name if findings.is_secret(name) => REDACTED,
+            name => name,
         };
+        let field = FieldPath::Form(shown_name.into()).to_string();
         let hidden = rules.redactor().hides_parameter(name);
         let single = left.len() == 1 && right.len() == 1;
         let (left, right) = (listed(left), listed(right));

@@ -119,6 +119,35 @@ impl FieldPath {
     }
 }
 
+impl FieldPath {
+    /// Whether a rule about this takes a field, by the name that a report gives it: the field itself, what lies inside it, and
+    /// whatever a `*` may stand for.
+    #[must_use]
+    pub fn covers(&self, field: &str) -> bool {
+        match self {
+            Self::Json(segments) => {
+                let place = field.split_once(" › ").map_or(field, |(outer, _)| outer);
+                let place = place.strip_suffix(" order").unwrap_or(place);
+                parse_json(place).is_ok_and(|inner| takes(segments, &inner))
+            }
+            Self::Form(name) => field.strip_prefix("form.").is_some_and(|other| **name == *"*" || **name == *other),
+            Self::Named(name) => field.strip_prefix(&**name).is_some_and(|rest| {
+                rest.is_empty() || [" >", " ›", "@", "[", "."].iter().any(|mark| rest.starts_with(mark))
+            }),
+            Self::Header(_) | Self::Status | Self::Body => self.to_string() == field,
+        }
+    }
+}
+
+/// Whether the first steps of a place are those of a rule.
+fn takes(rule: &[FieldSegment], place: &[FieldSegment]) -> bool {
+    rule.len() <= place.len()
+        && rule.iter().zip(place).all(|(rule, step)| match rule {
+            FieldSegment::AnyKey => *step != FieldSegment::Items,
+            _ => rule == step,
+        })
+}
+
 impl fmt::Display for FieldPath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -279,6 +308,43 @@ mod tests {
             "body",
         ] {
             assert_eq!(FieldPath::parse(text).map(|path| path.to_string()), Ok(text.to_owned()), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_rule_covers_what_it_names_and_all_that_lies_inside() {
+        let covers = |rule: &str, field: &str| FieldPath::parse(rule).expect(rule).covers(field);
+        for (rule, field) in [
+            ("$.a", "$.a"),
+            ("$.a", "$.a.b[*]"),
+            ("$.a", "$.a order"),
+            ("$.a", "$.a › p > b"),
+            ("$.*", "$.*"),
+            ("$.*", "$.name.first"),
+            ("$.users.*.name", "$.users.ann.name"),
+            ("$[*]", "$[*].price"),
+            ("$", "$.a"),
+            ("form.*", "form.name"),
+            ("form.name", "form.name"),
+            ("main > p", "main > p@class"),
+            ("header:etag", "header:etag"),
+            ("status", "status"),
+        ] {
+            assert!(covers(rule, field), "{rule} {field}");
+        }
+        for (rule, field) in [
+            ("$.a", "$.ab"),
+            ("$.a", "$.*"),
+            ("$.a.b", "$.a"),
+            ("$.*", "$[*]"),
+            ("$.*", "$"),
+            ("$.*", "header:etag"),
+            ("$['[redacted]']", "$.name"),
+            ("form.name", "form.*"),
+            ("main > p", "main > pre"),
+            ("header:etag", "header:etags"),
+        ] {
+            assert!(!covers(rule, field), "{rule} {field}");
         }
     }
 

@@ -1,6 +1,7 @@
 //! Where the walk through a document stands, and the bounded name that place has in a report.
 
 use super::path::write_key;
+use super::redact::REDACTED;
 
 /// One step from a value to one inside it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,14 +26,18 @@ const MAX_BELOW: usize = 300;
 /// Longer keys are data whatever they say.
 const MAX_KEY: usize = 64;
 
-/// The name of a field of a JSON document: `$.items[*].price`.
+/// The name of a field of a JSON document: `$.items[*].price`. A key that repeats a secret has a name that is no rule about any
+/// key: `$['[redacted]']`.
 pub(super) fn name(at: &[Step<'_>], is_secret: impl Fn(&str) -> bool) -> String {
     let mut name = String::from("$");
     for step in at {
         let before = name.len();
         match step {
-            Step::Key { name: key, data } if *data || is_secret(key) => name.push_str(".*"),
-            Step::Key { name: key, .. } => write_key(&mut name, key).expect("writing to a String cannot fail"),
+            Step::Key { data: true, .. } => name.push_str(".*"),
+            Step::Key { name: key, .. } => {
+                let key = if is_secret(key) { REDACTED } else { key };
+                write_key(&mut name, key).expect("writing to a String cannot fail");
+            }
             Step::Item => name.push_str("[*]"),
         }
         if name.len() > MAX_NAME {
@@ -132,7 +137,8 @@ mod tests {
         let at = vec![Step::Key { name: &key, data: false }; 100];
         assert!(name(&at, |_| false).len() <= MAX_NAME);
         assert_eq!(name(&[Step::Key { name: "42", data: true }, Step::Item], |_| false), "$.*[*]");
-        assert_eq!(name(&[Step::Key { name: "hunter2", data: false }], |key| key == "hunter2"), "$.*");
+        assert_eq!(name(&[Step::Key { name: "hunter2", data: false }], |key| key == "hunter2"), "$['[redacted]']");
+        assert_eq!(name(&[Step::Key { name: "42", data: true }], |_| true), "$.*");
         assert_eq!(name(&[], |_| false), "$");
     }
 }

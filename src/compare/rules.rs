@@ -13,7 +13,7 @@ use super::written::{NoiseBudget, RuleError, RuleFault, RuleList, WrittenRules};
 use crate::migration::{Examples, Follow};
 
 /// Counted up whenever the same rules compare differently, so that old evidence is not mixed with new.
-const COMPARED_AS: u32 = 5;
+const COMPARED_AS: u32 = 6;
 
 /// Bytes of a compiled mask.
 const LARGEST_MASK: usize = 1 << 20;
@@ -175,12 +175,7 @@ impl Rules {
 
     /// Whether a field is ignored by the name that a report gives it, or lies inside one that is.
     pub(super) fn ignores_named(&self, field: &str) -> bool {
-        self.ignore.iter().any(|path| match path {
-            FieldPath::Named(name) => field.strip_prefix(&**name).is_some_and(|rest| {
-                rest.is_empty() || [" >", " ›", "@", "[", "."].iter().any(|mark| rest.starts_with(mark))
-            }),
-            _ => false,
-        })
+        self.ignore.iter().any(|path| matches!(path, FieldPath::Named(_)) && path.covers(field))
     }
 
     /// Whether a JSON field is ignored; the walk does not go into one that is.

@@ -8,7 +8,7 @@ use super::filter::Filter;
 use super::form::Form;
 use super::overview::{MANY, SharedOverview};
 use super::page::{Layout, page_number, pages, prose, said, stage_pill};
-use super::shown::{count, large_percent, percent, plain, rate, ratio, seconds, span};
+use super::shown::{count, counted, large_percent, percent, plain, rate, ratio, seconds, span};
 use super::sides::{moved, sides, who_answers};
 use super::verdict::{self, verdict};
 use super::{fleet, needs, spark};
@@ -56,16 +56,21 @@ pub fn board(frame: &Layout<'_>, query: &Form, days: &[u64], shared: &SharedOver
     let rows: Vec<Row<'_>> = rows.collect();
     let pressed = parts.app.live.monolith_only(generation.snapshot.server.monolith_only);
     let todo = needs::needs(parts, generation, &head, (window, &overview));
-    let banners =
-        [head.last_error.is_some(), head.store.why.is_some(), pressed].into_iter().filter(|told| *told).count();
+    let banners = [head.last_error.is_some(), head.store.moved_aside.is_some(), head.store.why.is_some(), pressed]
+        .into_iter()
+        .filter(|told| *told)
+        .count();
     html! {
         div.stack #said data-live {
             @if let Some(error) = &head.last_error {
-                @let more = error.diagnostics.first().map(|first| first.message.clone()).unwrap_or_default();
+                @let first = error.diagnostics.first();
                 div.say.b role="status" {
-                    span { b { "The file on the disk is refused, the last good one is in force." } " " (prose(&more)) }
+                    span { b { "The file on the disk is refused, the last good one is in force." } @if let Some(first) = first { " " code { (plain(&first.place())) } ": " (prose(&first.message)) } }
                     span.grow {} a.btn.sm href={ (frame.root) "file" } { "Look" }
                 }
+            }
+            @if let Some(path) = &head.store.moved_aside {
+                (said("b", &format!("The database could not be used and was moved to `{}`: what was known before is there.", path.display())))
             }
             @if let Some(why) = &head.store.why { (said("b", &format!("Moves cannot be written down: {why}"))) }
             @if pressed { (said("b", "The big red button is on: the monolith answers everything that is not retired, whatever stands below.")) }
@@ -210,6 +215,9 @@ fn figures(head: &Status, generation: &Generation, frame: &Layout<'_>, days: &[u
         div.kpis {
             div { div.big { (large_percent(head.progress.requests)) } div.lab { "of requests, last five minutes" } }
             div { div.big { (large_percent(head.progress.routes)) } div.lab { "of routes, " (done) " of " (generation.routes.len()) } }
+            @if let Some(endpoints) = head.progress.endpoints {
+                div { div.big { (large_percent(endpoints)) } div.lab { "of endpoints, " (counted(head.progress.writes_left as u64, "write")) " left" } }
+            }
             @if few {
                 div {
                     div.big { (rate(requests, head.window_seconds.min(head.uptime_seconds.max(1.0)))) }
@@ -245,7 +253,10 @@ fn step(uptime: f64) -> Duration {
 
 /// The time that the sparklines are about.
 fn line_time(uptime: f64) -> String {
-    span((step(uptime) * 30).as_secs_f64())
+    let seconds = (step(uptime) * 30).as_secs_f64();
+    // Whole steps are seldom whole minutes.
+    let minutes = format!("{:.1}", seconds / 60.0);
+    if seconds < 600.0 { format!("{}\u{a0}min", minutes.trim_end_matches(".0")) } else { span(seconds) }
 }
 
 /// Requests of all sides in that time.
@@ -281,7 +292,7 @@ fn drawn(frame: &Layout<'_>, row: &Row<'_>, head: &Status) -> Markup {
     };
     let errors = |side: &str| verdict::error_rate(route, side).map(percent);
     let worse = |side: &str| verdict::is_worse(route, side);
-    let copies = if route.stage == "shadow" { copies_p99(frame, entry.name()) } else { None };
+    let copies = if route.stage == "shadow" { copies_p99(entry, Window::default()) } else { None };
     let p99 =
         |side: &str| route.p99_seconds.get(side).copied().or_else(|| copies.filter(|_| side == "service")).map(seconds);
     let blue = moved(route, head.monolith_only) >= 0.5;
@@ -309,9 +320,9 @@ fn drawn(frame: &Layout<'_>, row: &Row<'_>, head: &Status) -> Markup {
     }
 }
 
-/// Of the service's answers to copies.
-fn copies_p99(frame: &Layout<'_>, route: &str) -> Option<f64> {
-    frame.parts.app.shadow.report(route, None)?.latency.candidate.p99_seconds
+/// Of the service's answers to copies, in the time and of the whole answer as the monolith's is.
+pub fn copies_p99(entry: &RouteInForce, window: Window) -> Option<f64> {
+    entry.meters.copies_p99_by_span(window.now, window.length, 1).first().copied().flatten()
 }
 
 fn nothing(no_routes: bool) -> Markup {
@@ -328,6 +339,12 @@ fn nothing(no_routes: bool) -> Markup {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_line_says_its_own_time() {
+        let said = |uptime: f64| line_time(uptime).replace('\u{a0}', " ");
+        assert_eq!([said(10.0), said(200.0), said(300.0), said(5000.0)], ["2.5 min", "3.3 min", "5 min", "15 min"]);
+    }
 
     #[test]
     fn beside_a_banner_nobody_is_told_that_nothing_waits() {

@@ -5,8 +5,9 @@ use std::time::Duration;
 use jiff::Timestamp;
 use maud::{Markup, html};
 
+use super::board::copies_p99;
 use super::page::Layout;
-use super::shown::{plain, seconds};
+use super::shown::{plain, seconds, span};
 use super::sides::sides;
 use super::spark::{self, Mark};
 use crate::admin::{RouteSide, RouteStatus, Window};
@@ -19,7 +20,8 @@ const STEP: Duration = Duration::from_secs(60);
 const SHORTEST_STEP: Duration = Duration::from_secs(5);
 
 pub fn chart(frame: &Layout<'_>, entry: &RouteInForce, row: &RouteStatus, moves: &[JournalEntry]) -> Markup {
-    let now = Window::default().now;
+    let window = Window::default();
+    let now = window.now;
     let step = (frame.parts.app.live.uptime(now) / 60).clamp(SHORTEST_STEP, STEP);
     // In `shadow` the service answers copies alone.
     let is_copied = |side: &RouteSide| row.stage == "shadow" && !side.is_monolith;
@@ -40,12 +42,12 @@ pub fn chart(frame: &Layout<'_>, entry: &RouteInForce, row: &RouteStatus, moves:
     };
     let marks: Vec<Mark> = moves.iter().filter_map(mark).take(6).collect();
     let start = end - step * 60;
-    let copies = (row.stage == "shadow").then(|| frame.parts.app.shadow.report(entry.name(), None)).flatten();
-    let copies = copies.and_then(|report| report.latency.candidate.p99_seconds);
+    let copies = (row.stage == "shadow").then(|| copies_p99(entry, window)).flatten();
     let p99 = |side: &RouteSide| {
         let known = copies.filter(|_| is_copied(side)).or_else(|| row.p99_seconds.get(&side.name).copied());
         known.map_or_else(|| "–".to_owned(), seconds)
     };
+    let ago = span(hour);
     let ends = [start, end].map(|at| at.strftime("%H:%M").to_string());
     html! {
         section.card #chart data-live aria-labelledby="chart-h" {
@@ -55,7 +57,7 @@ pub fn chart(frame: &Layout<'_>, entry: &RouteInForce, row: &RouteStatus, moves:
                     @for (side, tone) in sides(row) { span class=(tone.legend) { (plain(&side.name)) @if copies.is_some() && is_copied(side) { ", copies" } " " (p99(side)) } }
                 }
             }
-            div.pad { (spark::times(&lines, (&ends[0], &ends[1]), &marks)) }
+            div.pad { (spark::times(&lines, &ago, (&ends[0], &ends[1]), &marks)) }
         }
     }
 }

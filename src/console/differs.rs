@@ -4,15 +4,18 @@ use jiff::Timestamp;
 use maud::{Markup, html};
 
 use super::page::{Layout, prose};
-use super::rule::list_of;
-use super::shown::{ago, count, counted, percent, plain};
+use super::rule::{is_without_name, list_of};
+use super::shown::{ago, count, counted, percent, plain, ratio};
 use super::spark;
-use crate::compare::{FieldReport, Kind, Report, shape_of, status_word};
+use crate::compare::{FieldReport, Kind, REDACTED, Report, shape_of, status_word};
 use crate::message::percent_encoded;
+use crate::migration::{CompareSettings, Examples};
 use crate::proxy::RouteInForce;
 
 /// Fields shown; the others are counted.
 const MOST: usize = 30;
+/// Ignored fields that are named where nothing else differed.
+const MOST_IGNORED: usize = 5;
 
 /// Empty for a route that compares nothing and never did.
 pub fn section(frame: &Layout<'_>, name: &str, entry: &RouteInForce) -> Markup {
@@ -27,6 +30,8 @@ pub fn section(frame: &Layout<'_>, name: &str, entry: &RouteInForce) -> Markup {
             }
         };
     };
+    let settings = entry.policy.shadow.as_ref().and_then(|shadow| shadow.compare.as_ref());
+    let values = settings.is_some_and(|settings| settings.examples == Examples::Values);
     let class = match report.mismatch_rate {
         Some(rate) if rate > 0.001 => "warn",
         Some(_) => "good",
@@ -43,10 +48,10 @@ pub fn section(frame: &Layout<'_>, name: &str, entry: &RouteInForce) -> Markup {
             }
             p.pad.dim { (summary(&report)) }
             @if !report.statuses.is_empty() { (statuses(&report)) }
-            @if report.fields.is_empty() { @if report.compared > 0 && report.statuses.is_empty() { p.pad.good { "No field ever differed." } } } @else {
+            @if report.fields.is_empty() { @if report.compared > 0 && report.statuses.is_empty() { p.pad.good { (nothing(settings.map_or(&[][..], |rules| &rules.ignore), settings.is_some_and(leaves_out))) } } } @else {
                 table.w {
                     thead { tr { th scope="col" { "Field" } th scope="col" { "Differs, and by itself" } th.r scope="col" { "Rate" } th.r scope="col" { "Noise" } th scope="col" { "Last seen" } th scope="col" { "What to do" } } }
-                    tbody { @for field in report.fields.iter().take(MOST) { (row(frame, name, field)) } }
+                    tbody { @for field in report.fields.iter().take(MOST) { (row(frame, name, field, values)) } }
                 }
                 @if report.fields.len() > MOST { p.pad.dim { "And " (report.fields.len() - MOST) " more: " code { "multilith diff " (name) } } }
             }
@@ -54,14 +59,32 @@ pub fn section(frame: &Layout<'_>, name: &str, entry: &RouteInForce) -> Markup {
     }
 }
 
+/// Whether rules beside `ignore` may have hidden something.
+const fn leaves_out(rules: &CompareSettings) -> bool {
+    !(rules.unordered.is_empty() && rules.mask.is_empty() && rules.tolerance.is_empty())
+}
+
+/// No field differed, as far as the rules let anybody see it.
+fn nothing(ignored: &[Box<str>], others: bool) -> Markup {
+    html! {
+        @if !ignored.is_empty() {
+            "Nothing outside the ignored fields differed: "
+            @for (at, field) in ignored.iter().take(MOST_IGNORED).enumerate() { @if at > 0 { ", " } code { (plain(field)) } }
+            @if ignored.len() > MOST_IGNORED { " and " (ignored.len() - MOST_IGNORED) " more" }
+            "."
+        } @else if others { "Nothing differed beside what the rules of the file leave out." } @else { "No field ever differed." }
+    }
+}
+
 fn summary(report: &Report) -> String {
     let verdicts = &report.verdicts;
     let mut text = format!(
-        "{} compared: {} match, {} mismatch, {} undecided, {} incomparable.",
+        "{} compared: {} match, {} mismatch, {} undecided{}, {} incomparable.",
         count(report.compared),
         count(verdicts.matches),
         count(verdicts.mismatch),
         count(verdicts.undecided),
+        undecided_rate(report).map_or_else(String::new, |rate| format!(" ({} of all)", percent(rate))),
         count(verdicts.incomparable)
     );
     let noise = match (report.noise_known, report.noise_knowable) {
@@ -83,6 +106,12 @@ fn summary(report: &Report) -> String {
     text
 }
 
+/// Of match, mismatch and undecided, where some are.
+fn undecided_rate(report: &Report) -> Option<f64> {
+    let undecided = report.verdicts.undecided;
+    ratio(undecided, report.compared + undecided).filter(|rate| *rate > 0.0)
+}
+
 fn statuses(report: &Report) -> Markup {
     html! {
         @for pair in &report.statuses {
@@ -96,7 +125,8 @@ fn statuses(report: &Report) -> Markup {
     }
 }
 
-fn row(frame: &Layout<'_>, route: &str, field: &FieldReport) -> Markup {
+/// `kept`: examples hold values.
+fn row(frame: &Layout<'_>, route: &str, field: &FieldReport, kept: bool) -> Markup {
     let values = frame.visitor.operates();
     let rule = |word: &str, key: &str, what: &str| {
         let asked = format!("do=rule&route={}&key={key}&field={}", percent_encoded(route), percent_encoded(what));
@@ -111,7 +141,9 @@ fn row(frame: &Layout<'_>, route: &str, field: &FieldReport) -> Markup {
             td.r.nw data-l="Noise" { (percent(field.noise_rate)) }
             td.nw.dim data-l="Last seen" { (ago(&field.last_seen, Timestamp::now())) }
             td { div.acts {
-                @if field.regression {
+                @if !field.regression { span.lab { (blind(field)) } } @else if is_without_name(&field.field) {
+                    span.lab { "A key repeats a secret and is not kept: no rule can name it. A rule about what lies above it may." }
+                } @else {
                     @if let Some(list) = list_of(&field.field) { (rule("Take as unordered", "unordered", list)) }
                     (rule("Ignore", "ignore", &field.field))
                     @if !ordered { (rule("Mask", "mask", &field.field)) }
@@ -123,12 +155,22 @@ fn row(frame: &Layout<'_>, route: &str, field: &FieldReport) -> Markup {
                 (sides(example.control.as_deref(), example.candidate.as_deref(), values))
                 p.lab {
                     @if let (true, Some(target)) = (values, &example.target) { code { (example.method.as_deref().unwrap_or("")) " " (plain(target)) } ". " }
-                    (guess(field, values))
+                    @if values { (prose(&guess(field, kept))) }
                     @if field.examples.len() > 1 { " " (field.examples.len()) " examples are kept." }
                 }
             } }
         }
     }
+}
+
+/// What nobody would see, because the field differs by itself.
+fn blind(field: &FieldReport) -> String {
+    if field.blind_rate >= 1.0 {
+        return "A fault here would not be seen.".to_owned();
+    }
+    // Where it always varies, the rest of it alone is compared.
+    let rest = if field.noise_rate < 1.0 { "A" } else { "Beside what varies, a" };
+    format!("{rest} fault in less than {} of answers would not be seen.", percent(field.blind_rate))
 }
 
 /// What each side had, with what differs marked.
@@ -176,16 +218,23 @@ fn marked(own: &str, other: &str) -> Vec<(bool, String)> {
     parts
 }
 
-/// What all the examples have in common, in plain words; empty where nothing is plain.
-fn guess(field: &FieldReport, values: bool) -> String {
-    let pairs: Vec<(&str, &str)> =
-        field.examples.iter().filter_map(|one| Some((one.control.as_deref()?, one.candidate.as_deref()?))).collect();
-    if pairs.is_empty() || !values {
+/// What all the examples have in common, in plain words; empty where nothing is plain. `kept`: they hold values, and not shapes
+/// alone, which say nothing of why they differ.
+fn guess(field: &FieldReport, kept: bool) -> String {
+    let pairs: Option<Vec<(&str, &str)>> =
+        field.examples.iter().map(|one| Some((one.control.as_deref()?, one.candidate.as_deref()?))).collect();
+    let Some(pairs) = pairs.filter(|pairs| !pairs.is_empty()) else { return String::new() };
+    let all = |of: &dyn Fn(&str, &str) -> bool| pairs.iter().all(|(control, candidate)| of(control, candidate));
+    if !kept && all(&|a, b| a == b) {
+        return "Only shapes are kept, and they are alike: what differs is kept with `examples = \"values\"`."
+            .to_owned();
+    }
+    // What is kept of two different values may be the same, or not be the value.
+    if !kept || !all(&|a, b| a != b && ![a, b].iter().any(|side| side.contains(REDACTED))) {
         return String::new();
     }
-    let all = |of: &dyn Fn(&str, &str) -> bool| pairs.iter().all(|(control, candidate)| of(control, candidate));
     let number = |text: &str| text.trim_matches('"').parse::<f64>().ok();
-    let said = if all(&|a, b| a != b && a.to_lowercase() == b.to_lowercase()) {
+    let said = if all(&|a, b| a.to_lowercase() == b.to_lowercase()) {
         "Only the case of letters differs"
     } else if all(&|a, b| a.trim_matches('"') == b.trim_matches('"')) {
         "One side writes it as text, the other as a number or word"
@@ -196,7 +245,10 @@ fn guess(field: &FieldReport, values: bool) -> String {
     } else {
         return String::new();
     };
-    format!("{said}, in all {} examples.", pairs.len())
+    match pairs.len() {
+        1 => format!("{said}, in the one example."),
+        all => format!("{said}, in all {all} examples."),
+    }
 }
 
 #[cfg(test)]
@@ -210,6 +262,56 @@ mod tests {
         assert_eq!(marked("abcd", "abxxd")[1], (true, "c".to_owned()));
         assert_eq!(marked("aa", "aaa"), [(false, "aa".to_owned())]);
         assert_eq!(marked("aaa", "aa").len(), 2);
+    }
+
+    fn field(examples: &[(&str, &str)]) -> FieldReport {
+        let example = |(control, candidate): &(&str, &str)| serde_json::json!({ "control": control, "candidate": candidate, "seen": "" });
+        let field = serde_json::json!({
+            "field": "$.name", "raw": 2, "noise": 0, "raw_rate": 1.0, "noise_rate": 0.0, "regression": true, "kinds": ["value"],
+            "first_seen": "", "last_seen": "", "examples": examples.iter().map(example).collect::<Vec<_>>(),
+        });
+        serde_json::from_value(field).expect("a field")
+    }
+
+    #[test]
+    fn a_cause_is_named_only_where_the_examples_show_it() {
+        for (examples, kept, said) in [
+            (
+                &[("\"Ann\"", "\"ann\""), ("\"B\"", "\"b\"")][..],
+                true,
+                "Only the case of letters differs, in all 2 examples.",
+            ),
+            (&[("\"Ann\"", "\"ann\"")], true, "Only the case of letters differs, in the one example."),
+            (&[("\"1\"", "1")], true, "One side writes it as text, the other as a number or word, in the one example."),
+            (&[("1.0", "1")], true, "The numbers are equal and written differently, in the one example."),
+            (&[("a  b", "a b")], true, "Only white space differs, in the one example."),
+            // Of shapes nobody knows why the values differ.
+            (
+                &[("string(3): word(3)", "string(3): word(3)")],
+                false,
+                "Only shapes are kept, and they are alike: what differs is kept with `examples = \"values\"`.",
+            ),
+            (&[("string(1)", "String(1)")], false, ""),
+            (&[("number", "\"number\"")], false, ""),
+            (&[("[redacted]", "[redacted]")], true, ""),
+            (&[("\"[redacted]\"", "[redacted]")], true, ""),
+            (&[("\"Ann\"", "\"ann\""), ("\"b\"", "\"b\"")], true, ""),
+            (&[], true, ""),
+        ] {
+            assert_eq!(guess(&field(examples), kept), said, "{examples:?}");
+        }
+        let mut one_sided = field(&[("\"Ann\"", "\"ann\""), ("a", "A")]);
+        one_sided.examples[1].candidate = None;
+        assert_eq!(guess(&one_sided, true), "", "an example of another kind is no example of this");
+    }
+
+    #[test]
+    fn what_agrees_under_rules_is_not_said_to_agree_everywhere() {
+        let said = |ignored: &[Box<str>], others| nothing(ignored, others).into_string();
+        assert_eq!(said(&[], false), "No field ever differed.");
+        assert_eq!(said(&[], true), "Nothing differed beside what the rules of the file leave out.");
+        let any = "Nothing outside the ignored fields differed: <code>$.*</code>.";
+        assert_eq!(said(&["$.*".into()], true), any);
     }
 
     #[test]

@@ -184,10 +184,11 @@ fn mistakes(entries: &[Entry]) -> Markup {
                 span class={ "pill f " (if entry.severity == "error" { "bad" } else { "warn" }) } { (entry.severity) }
                 div.t {
                     b { (prose(&entry.message)) } " " code.dim { (entry.code) }
-                    p.dim {
-                        @if let Some(line) = entry.line { "line " (line) @if let Some(column) = entry.column { ", column " (column) } ". " }
-                        @if let Some(help) = &entry.help { (prose(help)) }
+                    p.dim { code { (plain(&entry.place())) } @if let Some(label) = &entry.label { ": " (prose(label)) } }
+                    @for other in &entry.related {
+                        p.dim { code { (plain(&other.file)) ":" (other.line) ":" (other.column) } ": " (prose(&other.label)) }
                     }
+                    @if let Some(help) = &entry.help { p.dim { (prose(help)) } }
                 }
             }
         }

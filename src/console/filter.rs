@@ -11,7 +11,7 @@ const KEYS: [&str; 9] = ["route", "stage", "service", "verdict", "by", "errors",
 /// Of these, what each page has.
 const BOARD: &[&str] = &["route", "stage", "service", "verdict", "errors", "p99", "differ", "requests"];
 pub const INVENTORY: &[&str] = &["route", "stage", "errors", "p99", "requests"];
-pub const JOURNAL: &[&str] = &["route", "by"];
+pub const JOURNAL: &[&str] = &["route", "by", "stage"];
 
 /// What a filter asks; all of it must hold.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -211,8 +211,8 @@ mod tests {
             ("route:pay stage:canary errors>1% p99<1s", INVENTORY, None),
             ("verdict:good", INVENTORY, Some("verdict")),
             ("differ>1%", INVENTORY, Some("differ")),
-            ("stage:canary", JOURNAL, Some("stage")),
-            ("route:pay by:gate things:batch a>b", JOURNAL, None),
+            ("verdict:good", JOURNAL, Some("verdict")),
+            ("route:pay by:gate stage:canary things:batch a>b", JOURNAL, None),
         ] {
             let said = not_here(asked, known).map(|why| why.to_string());
             assert_eq!(said.is_some(), foreign.is_some(), "{asked}: {said:?}");

@@ -66,7 +66,7 @@ fn next(frame: &Layout<'_>, steps: &[NextStep]) -> Markup {
         div.card #next data-live role="region" aria-labelledby="next-h" {
             div.h { h2 #next-h { "What next" } span.dim { "why, in figures" } }
             @if steps.is_empty() { p.pad.dim { "Nothing to propose yet: more traffic says more." } }
-            @let plannable = frame.visitor.operates() && frame.parts.app.in_force.load().snapshot.sources.files().len() == 1;
+            @let may_plan = frame.visitor.operates();
             @for step in steps.iter().take(MOST_STEPS) {
                 div.note {
                     span class={ "pill f " (class(step.kind)) } { (step.kind) }
@@ -75,7 +75,7 @@ fn next(frame: &Layout<'_>, steps: &[NextStep]) -> Markup {
                         p.dim { (prose(&step.reasons.join("; "))) }
                         @if let ("take", Some(route), false) = (step.kind, &step.route, step.toml.is_empty()) {
                             div.acts { (frame.act("Copy to the service", "btn sm", &format!("do=promote&route={}&to=shadow", percent_encoded(route)))) }
-                        } @else if step.kind == "take" && plannable && step.route.is_none() {
+                        } @else if step.kind == "take" && may_plan && step.route.is_none() {
                             div.acts { a.btn.sm href={ (frame.root) "file?take=" (percent_encoded(&step.path)) "&method=" (percent_encoded(&step.method)) "#plan" } { "Plan it…" } }
                         }
                         @if let ("retire", Some(route)) = (step.kind, &step.route) {
@@ -132,10 +132,9 @@ fn row(frame: &Layout<'_>, endpoint: &LearnedEndpoint, most: u64) -> Markup {
     let known: Vec<String> = endpoint
         .parameters
         .iter()
-        .map(|parameter| {
-            let kinds = about(parameter.kinds, count(parameter.kinds));
-            let kinds = if parameter.cut { String::new() } else { kinds + " " };
-            format!("{}: {kinds}{}", parameter.name, parameter.kind)
+        .map(|parameter| match parameter.cut {
+            true => format!("{}: {}", parameter.name, parameter.kind),
+            false => format!("{}: {}", parameter.name, kinds(parameter.kinds, &parameter.kind)),
         })
         .collect();
     // A number or a uuid needs no person's word; words were told apart by how they are spread.
@@ -166,6 +165,12 @@ fn row(frame: &Layout<'_>, endpoint: &LearnedEndpoint, most: u64) -> Markup {
     }
 }
 
+/// `~12 numbers`, `1 number`.
+fn kinds(count_of: u64, kind: &str) -> String {
+    let kind = if count_of == 1 { kind.strip_suffix('s').unwrap_or(kind) } else { kind };
+    format!("{} {kind}", about(count_of, count(count_of)))
+}
+
 /// A path with its parameters told apart.
 fn path(template: &str) -> Markup {
     html! {
@@ -180,6 +185,11 @@ fn path(template: &str) -> Markup {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_value_has_the_word_of_one() {
+        assert_eq!([kinds(1, "ids"), kinds(2, "ids"), kinds(1, "rest")], ["1 id", "~2 ids", "1 rest"]);
+    }
 
     #[test]
     fn a_path_keeps_its_letters_and_shows_its_parameters() {

@@ -18,6 +18,15 @@ const PAGE: usize = 100;
 /// Entries that a filter looks through, and that the summary is about.
 pub const READ: usize = 1000;
 
+/// Before which row the next page begins; `None`: there is nothing older. Where few of the entries are asked for, it is behind the
+/// last one that was looked at.
+fn older(found: &[&JournalEntry], read: &[JournalEntry]) -> Option<u64> {
+    match found.get(PAGE - 1) {
+        Some(last) if found.len() > PAGE => Some(last.id),
+        _ => read.last().filter(|_| read.len() >= READ).map(|last| last.id),
+    }
+}
+
 /// What was read of the journal, the newest first.
 pub struct JournalRead {
     pub entries: Result<Vec<JournalEntry>, JournalError>,
@@ -25,20 +34,22 @@ pub struct JournalRead {
     pub newest: Vec<JournalEntry>,
 }
 
-/// `route:NAME`, `by:gate`, and words.
+/// `route:NAME`, `by:gate`, `stage:canary`, and words.
 pub struct JournalFilter {
     pub route: Option<String>,
     by: Option<String>,
+    stage: Option<String>,
     words: Vec<String>,
 }
 
 impl JournalFilter {
     pub fn read(text: &str) -> Self {
-        let mut asked = Self { route: None, by: None, words: Vec::new() };
+        let mut asked = Self { route: None, by: None, stage: None, words: Vec::new() };
         for word in text.split_whitespace() {
             match word.split_once(':') {
                 Some(("route", name)) => asked.route = Some(name.to_owned()),
                 Some(("by", by)) => asked.by = Some(by.to_lowercase()),
+                Some(("stage", stage)) => asked.stage = Some(stage.to_lowercase()),
                 _ => asked.words.push(word.to_lowercase()),
             }
         }
@@ -51,14 +62,20 @@ impl JournalFilter {
             let route = entry.route.as_deref().unwrap_or("all routes");
             format!("{route} {} {} {}", entry.action, entry.who, entry.reason).to_lowercase()
         };
-        self.by.as_deref().is_none_or(by) && self.words.iter().all(|word| text().contains(word.as_str()))
+        // From it or to it: one of the two is where a move came from.
+        let stands = |stage: &str| [&entry.from, &entry.to].into_iter().flatten().any(|dial| dial.stage == stage);
+        self.by.as_deref().is_none_or(by)
+            && self.stage.as_deref().is_none_or(stands)
+            && self.words.iter().all(|word| text().contains(word.as_str()))
     }
 }
 
 pub fn journal(frame: &Layout<'_>, query: &Form, read: &JournalRead) -> Markup {
     let asked = JournalFilter::read(query.get("q"));
     let found: Vec<&JournalEntry> = read.entries.iter().flatten().filter(|entry| asked.takes(entry)).collect();
-    let (shown, more) = (&found[..found.len().min(PAGE)], found.len() > PAGE || found.len() == READ);
+    let shown = &found[..found.len().min(PAGE)];
+    let read_in_all = read.entries.as_ref().map_or(0, Vec::len);
+    let older = older(&found, read.entries.as_deref().unwrap_or_default());
     let days = days(shown);
     let mut routes = BTreeSet::new();
     // The newest of all entries, whatever the filter leaves out.
@@ -84,16 +101,17 @@ pub fn journal(frame: &Layout<'_>, query: &Form, read: &JournalRead) -> Markup {
                     ul.tl { @for entry in entries { (drawn(frame, entry, newest.contains(&entry.id))) } }
                 }
                 @if days.is_empty() {
-                    p.pad.dim { @if query.get("q").is_empty() { "Nothing moved yet. The first move, by a person, a gate or the file, stands here: a gate's with the figures that it judged by." } @else { "No entry is like that." } }
+                    p.pad.dim { @if query.some("before").is_some() && read_in_all == 0 { "There is nothing older." } @else if query.get("q").is_empty() { "Nothing moved yet. The first move, by a person, a gate or the file, stands here: a gate's with the figures that it judged by." } @else { (none_of(read_in_all)) } }
                 }
-                @if more { @if let Some(last) = shown.last() {
-                    nav.pad aria-label="Older entries" { a.btn.sm href={ "?q=" (percent_encoded(query.get("q"))) "&before=" (last.id) } rel="next" { "Older" } }
-                } }
+                @if let Some(before) = older {
+                    nav.pad aria-label="Older entries" { a.btn.sm href={ "?q=" (percent_encoded(query.get("q"))) "&before=" (before) } rel="next" { "Older" } }
+                }
             }
-            div.card role="region" aria-labelledby="sum" {
-                div.h { h2 #sum { "Last 30 days" } }
-                table { tbody { @for (what, number) in summary(&read.newest) { tr { td { (what) } td.r { b { (number) } } } } } }
-                @if read.newest.len() >= READ { p.pad.lab { "Of the newest " (READ) " entries." } }
+            @if read.entries.is_ok() {
+                div.card role="region" aria-labelledby="sum" {
+                    div.h { h2 #sum { (time_of(&read.newest)) } }
+                    table { tbody { @for (what, number) in summary(&read.newest) { tr { td { (what) } td.r { b { (number) } } } } } }
+                }
             }
         }
     }
@@ -197,9 +215,30 @@ fn is_release(entry: &JournalEntry) -> bool {
     button(entry).is_some_and(|(pressed, _)| !pressed)
 }
 
+/// What the program puts before a person's reason.
+const AGAINST: &str = "against the gate";
+const BEFORE: [&str; 2] = [AGAINST, "not sure yet"];
+/// Of a rule it is the rule.
+const RULES: [&str; 4] = ["ignore ", "unordered ", "mask ", "literal "];
+
+/// The program's words before a person's, and these.
+fn words_of<'a>(entry: &JournalEntry, reason: &'a str) -> (&'a str, &'a str) {
+    let is_rule = &*entry.action == "rule" && RULES.iter().any(|rule| reason.starts_with(rule));
+    match reason.split_once(": ") {
+        Some((before, words)) if is_rule || BEFORE.contains(&before) => (before, words),
+        None if is_rule => (reason, ""),
+        _ => ("", reason),
+    }
+}
+
 fn quoted(entry: &JournalEntry) -> Markup {
     html! { @if let Some(reason) = reason(entry) {
-        div.q.dim { @if &*entry.by == "person" { "“" (plain(reason)) "”" } @else { (plain(reason)) } }
+        div.q.dim {
+            @if &*entry.by == "person" {
+                @let (before, words) = words_of(entry, reason);
+                (plain(before)) @if !before.is_empty() && !words.is_empty() { ": " } @if !words.is_empty() { "“" (plain(words)) "”" }
+            } @else { (plain(reason)) }
+        }
     } }
 }
 
@@ -283,8 +322,31 @@ pub fn entry_of_route(entry: &JournalEntry) -> Markup {
     }
 }
 
+/// Nothing of what was read is like that.
+fn none_of(read: usize) -> String {
+    if read < READ {
+        return "No entry is like that.".to_owned();
+    }
+    format!("None of the {} entries looked through is like that; there may be older ones.", count(read as u64))
+}
+
+fn first_of_summary() -> Timestamp {
+    Timestamp::now() - SignedDuration::from_hours(30 * 24)
+}
+
+/// What the summary is about. So many entries may be younger than thirty days, and what is older was not looked at.
+fn time_of(newest: &[JournalEntry]) -> String {
+    let oldest = newest.last().filter(|_| newest.len() >= READ).and_then(|entry| entry.at.parse::<Timestamp>().ok());
+    match oldest.filter(|oldest| *oldest > first_of_summary()) {
+        Some(oldest) => {
+            format!("The newest {} entries, since {}", count(newest.len() as u64), oldest.strftime("%-d\u{a0}%b %H:%M"))
+        }
+        None => "Last 30 days".to_owned(),
+    }
+}
+
 fn summary(newest: &[JournalEntry]) -> Vec<(&'static str, String)> {
-    let since = Timestamp::now() - SignedDuration::from_hours(30 * 24);
+    let since = first_of_summary();
     let lately: Vec<&JournalEntry> =
         newest.iter().filter(|entry| entry.at.parse::<Timestamp>().is_ok_and(|at| at >= since)).collect();
     let how_many = |of: &dyn Fn(&JournalEntry) -> bool| count(lately.iter().filter(|entry| of(entry)).count() as u64);
@@ -295,7 +357,76 @@ fn summary(newest: &[JournalEntry]) -> Vec<(&'static str, String)> {
         ("Roll-backs", how_many(&|entry| &*entry.action == "roll-back")),
         ("… by a gate", how_many(&|entry| &*entry.action == "roll-back" && &*entry.by == "gate")),
         ("Moves by the file", how_many(&|entry| moved(entry) && &*entry.by == "file")),
-        ("Moved against the gate’s advice", how_many(&|entry| entry.reason.starts_with("against the gate"))),
+        ("Moved against the gate’s advice", how_many(&|entry| entry.reason.starts_with(AGAINST))),
         ("Monolith only pressed", how_many(&|entry| &*entry.action == "button" && !is_release(entry))),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(id: u64, action: &str, reason: &str) -> JournalEntry {
+        JournalEntry {
+            v: 1,
+            id,
+            seq: id,
+            at: Timestamp::now().to_string().into(),
+            route: Some("a".into()),
+            by: "person".into(),
+            who: "ann".into(),
+            from: Some(WrittenDial { stage: "shadow", weight: None }),
+            to: Some(WrittenDial { stage: "canary", weight: Some("5%".to_owned()) }),
+            file: None,
+            version: "".into(),
+            generation: 1,
+            action: action.into(),
+            reason: reason.into(),
+            verdict: None,
+        }
+    }
+
+    #[test]
+    fn a_stage_is_asked_for_by_where_a_move_began_or_ended() {
+        let takes = |text: &str| JournalFilter::read(text).takes(&entry(1, "promote", "because"));
+        assert!(takes("stage:canary") && takes("stage:Shadow") && takes("stage:canary because"));
+        assert!(!takes("stage:migrated") && !takes("stage:canary nothing"));
+    }
+
+    #[test]
+    fn what_was_not_looked_at_is_not_said_to_be_nothing() {
+        let read: Vec<JournalEntry> = (0..READ as u64).map(|at| entry(5000 - at, "promote", "")).collect();
+        let last = read[READ - 1].id;
+        let found: Vec<&JournalEntry> = read.iter().collect();
+        // Many, few and none of a full read.
+        assert_eq!(older(&found, &read), Some(read[PAGE - 1].id));
+        assert_eq!(
+            (older(&found[..PAGE], &read), older(&found[..3], &read), older(&[], &read)),
+            (Some(last), Some(last), Some(last))
+        );
+        assert!(none_of(READ).contains("there may be older ones"), "{}", none_of(READ));
+        assert!(time_of(&read).starts_with("The newest 1\u{a0}000 entries, since "), "{}", time_of(&read));
+        // Of a read that had all there are.
+        let all = &read[..PAGE + 1];
+        assert_eq!(
+            (older(&found[..=PAGE], all), older(&found[..PAGE], all), older(&[], all)),
+            (Some(read[PAGE - 1].id), None, None)
+        );
+        assert_eq!((none_of(3), time_of(all)), ("No entry is like that.".to_owned(), "Last 30 days".to_owned()));
+    }
+
+    #[test]
+    fn only_a_persons_words_stand_in_quotes() {
+        for (action, reason, drawn) in [
+            ("promote", "against the gate: again", "against the gate: “again”"),
+            ("promote", "not sure yet: a: b", "not sure yet: “a: b”"),
+            ("promote", "ignore it: fine", "“ignore it: fine”"),
+            ("rule", "ignore $.as_of: it is a clock", "ignore $.as_of: “it is a clock”"),
+            ("rule", "literal /a", "literal /a"),
+            ("button", "pressed: down", "“down”"),
+        ] {
+            let drawn_as = quoted(&entry(1, action, reason)).into_string();
+            assert_eq!(drawn_as, format!("<div class=\"q dim\">{drawn}</div>"), "{reason}");
+        }
+    }
 }

@@ -6,7 +6,7 @@ use maud::{DOCTYPE, Markup, html};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::form::Form;
-use super::shown::plain;
+use super::shown::{code, plain};
 use super::visitor::{How, Visitor};
 use crate::admin::Parts;
 use crate::message::percent_encoded;
@@ -209,18 +209,17 @@ pub fn said(class: &str, text: &str) -> Markup {
 /// A text of TOML with its headers, strings and comments told apart; a line that is complained of is marked.
 pub fn toml(text: &str, marked: &[usize]) -> Markup {
     let line = |(at, line): (usize, &str)| {
-        let (code, comment) = split_comment(line);
-        let header = code.trim_start().starts_with('[') && code.trim_end().ends_with(']') && !code.contains('=');
-        html! {
-            span class=[marked.contains(&(at + 1)).then_some("e")] {
-                @if header { span.k { (plain(code)) } } @else {
-                    @for (quoted, part) in strings(code) {
-                        @if quoted { span.s { (plain(part)) } } @else { (plain(part)) }
-                    }
+        let (before, comment) = split_comment(line);
+        let header = before.trim_start().starts_with('[') && before.trim_end().ends_with(']') && !before.contains('=');
+        let parts = html! {
+            @if header { span.k { (code(before)) } } @else {
+                @for (quoted, part) in strings(before) {
+                    @if quoted { span.s { (code(part)) } } @else { (code(part)) }
                 }
-                @if !comment.is_empty() { span.c { (plain(comment)) } }
-            } "\n"
-        }
+            }
+            @if !comment.is_empty() { span.c { (code(comment)) } }
+        };
+        html! { @if marked.contains(&(at + 1)) { span.e { (parts) } } @else { (parts) } "\n" }
     };
     html! { @for each in text.lines().enumerate().map(line) { (each) } }
 }
@@ -280,6 +279,7 @@ mod tests {
         assert!(text.contains("<span class=\"s\">&quot;&lt;/pre&gt;&lt;script&gt;&quot;</span>"), "{text}");
         assert!(text.contains("<span class=\"c\"># &lt;b&gt;</span>") && text.contains("<span class=\"e\">"), "{text}");
         assert!(text.contains("<span class=\"k\">[routes.x]</span>"), "{text}");
+        assert_eq!(toml("a = 1\n\tb = 2 # \t", &[]).into_string(), "a = 1\n\tb = 2 <span class=\"c\"># \t</span>\n");
     }
 
     #[test]

@@ -8,10 +8,10 @@ use maud::{Markup, html};
 use super::form::Form;
 use super::outcome::{BadForm, Done, NotNow};
 use super::page::{Layout, prose, said};
-use super::shown::{counted, cut, percent, plain, sentence};
+use super::shown::{code, count, counted, cut, percent, plain, sentence};
 use super::visitor::LONGEST;
 use crate::admin::Parts;
-use crate::compare::{FieldPath, FieldReport};
+use crate::compare::{FieldPath, FieldReport, FieldSegment, REDACTED, Report};
 use crate::config::FileRule;
 use crate::message::percent_encoded;
 use crate::reload::{RuleAsked, RuleEdit, RuleNotMade};
@@ -26,6 +26,14 @@ pub fn list_of(field: &str) -> Option<&str> {
     let list = field.strip_suffix(ORDER).or_else(|| field.strip_suffix(MEMBERS))?;
     matches!(FieldPath::parse(list), Ok(FieldPath::Json(_))).then_some(list)
 }
+
+/// Why no rule can be about a field: a key on the way to it repeats a secret, and is not kept.
+pub fn is_without_name(field: &str) -> bool {
+    field.contains(REDACTED)
+}
+
+/// Fields that are named where a rule takes several.
+const MOST_NAMED: usize = 5;
 
 /// What is pressed: `key` is the key of the file that it writes.
 pub struct RuleCommand {
@@ -96,8 +104,32 @@ impl RuleCommand {
         }
     }
 
-    const fn title(&self) -> &'static str {
+    /// Whether it takes whatever stands under any key.
+    fn is_of_any_key(&self) -> bool {
+        match FieldPath::parse(&self.what) {
+            Ok(FieldPath::Json(segments)) => segments.contains(&FieldSegment::AnyKey),
+            Ok(FieldPath::Form(name)) => &*name == "*",
+            _ => false,
+        }
+    }
+
+    /// Whether a field that differed is one of those that it is about.
+    fn takes(&self, field: &str) -> bool {
+        let path = FieldPath::parse(&self.what);
+        match (self.key, path) {
+            (RuleKey::Ignore, Ok(path)) => path.covers(field),
+            (RuleKey::Unordered, Ok(path @ FieldPath::Json(_))) => list_of(field).is_some_and(|list| {
+                let depth = |path: &FieldPath| if let FieldPath::Json(steps) = path { steps.len() } else { 0 };
+                path.covers(list) && FieldPath::parse(list).is_ok_and(|list| depth(&list) == depth(&path))
+            }),
+            // A mask looks for the name in the report.
+            _ => field == self.what,
+        }
+    }
+
+    fn title(&self) -> &'static str {
         match self.key {
+            RuleKey::Ignore if self.is_of_any_key() => "Ignore all fields under any key?",
             RuleKey::Ignore => "Ignore this field?",
             RuleKey::Unordered => "Take its order as meaningless?",
             RuleKey::Mask => "Mask a part of this field?",
@@ -175,8 +207,8 @@ fn written(frame: &Layout<'_>, rule: &RuleCommand, edit: &RuleEdit, word: &str) 
                 div.lines {
                     p.lab { code { (plain(&edit.file)) } }
                     pre #lines tabindex="0" aria-label="Lines of the file" {
-                        @for line in &edit.before { del { "- " (plain(line)) } "\n" }
-                        @for line in &edit.after { @if !line.is_empty() || edit.after.len() == 1 { ins { "+ " (plain(line)) } "\n" } }
+                        @for line in &edit.before { del { "- " (code(line)) } "\n" }
+                        @for line in &edit.after { @if !line.is_empty() || edit.after.len() == 1 { ins { "+ " (code(line)) } "\n" } }
                     }
                 }
                 @if let Some(why) = &edit.not_writable {
@@ -185,7 +217,7 @@ fn written(frame: &Layout<'_>, rule: &RuleCommand, edit: &RuleEdit, word: &str) 
                         a.btn href={ (frame.root) (rule.page()) } data-cancel { "Close" }
                         button.pri type="button" data-copy="paste" { "Copy" }
                     }
-                    pre #paste hidden { (plain(&rule.asked().to_paste())) }
+                    pre #paste hidden { (code(&rule.asked().to_paste())) }
                 } @else {
                     input type="hidden" name="word" value=(word);
                     input type="hidden" name="expect" value=(edit.generation);
@@ -213,7 +245,7 @@ fn to_paste(frame: &Layout<'_>, rule: &RuleCommand, why: &str) -> Markup {
             div.pad.ask {
                 (meaning(frame, rule))
                 p.warn { "It cannot be written from here: " (plain(why)) "." }
-                pre #lines tabindex="0" aria-label="Lines of the file" { (plain(&rule.asked().to_paste())) }
+                pre #lines tabindex="0" aria-label="Lines of the file" { (code(&rule.asked().to_paste())) }
                 p.lab { "Where the table or the list is there already, the value goes into it. The file is read again within a second." }
                 div.acts {
                     a.btn href={ (frame.root) (rule.page()) } data-cancel { "Close" }
@@ -227,20 +259,42 @@ fn to_paste(frame: &Layout<'_>, rule: &RuleCommand, why: &str) -> Markup {
 /// What it means, with the figures of what it hides.
 fn meaning(frame: &Layout<'_>, rule: &RuleCommand) -> Markup {
     let report = (!rule.route.is_empty()).then(|| frame.parts.app.shadow.report(&rule.route, None)).flatten();
-    let is_of = |field: &&FieldReport| {
-        let name = &*field.field;
-        name == rule.what || rule.key == RuleKey::Unordered && list_of(name) == Some(&rule.what)
-    };
-    let field = report.as_ref().and_then(|report| report.fields.iter().find(is_of));
     let name = html! { code { (plain(&rule.what)) } };
     html! {
         @match rule.key {
+            RuleKey::Ignore if rule.is_of_any_key() => p { (name) " of " b { (plain(&rule.route)) } " is every field there, " b { "whatever its key" } ", those too that never differed: none of them makes a mismatch any more. The evidence of the route begins anew." },
             RuleKey::Ignore => p { (name) " of " b { (plain(&rule.route)) } " makes no mismatch any more, whatever the two sides say there. The evidence of the route begins anew." },
             RuleKey::Unordered => p { "The elements of " (name) " may come in any order; one that is missing or different still counts. The evidence of the route begins anew." },
             RuleKey::Mask => p { "What " code { (plain(&rule.pattern)) } " takes of " (name) " is left out on both sides; the rest of the field still counts. The evidence of the route begins anew." },
             RuleKey::Literal => p { (name) " stays an endpoint of its own and is no value of a parameter. What was learned before stays as it is." },
         }
-        @if let (Some(report), Some(field)) = (&report, field) { (figures(report.compared, field)) }
+        @if let Some(report) = &report { (hidden(rule, report)) }
+    }
+}
+
+/// The figures of all that a rule hides.
+fn hidden(rule: &RuleCommand, report: &Report) -> Markup {
+    let fields: Vec<&FieldReport> = report.fields.iter().filter(|field| rule.takes(&field.field)).collect();
+    let named = fields.iter().take(MOST_NAMED);
+    let (times, counting) =
+        (fields.iter().map(|field| field.raw).sum::<u64>(), fields.iter().filter(|field| field.regression).count());
+    let most = fields.iter().map(|field| field.raw_rate).fold(0.0, f64::max);
+    html! {
+        @match &*fields {
+            [] => {}
+            [field] => (figures(report.compared, field)),
+            _ => ul.check {
+                li { span.bad aria-hidden="true" { "■" } span {
+                    "It takes " b { (fields.len()) " fields that differed" } ", " (counted(times, "time")) " in all: "
+                    @for (at, field) in named.enumerate() { @if at > 0 { ", " } code { (plain(&field.field)) } }
+                    @if fields.len() > MOST_NAMED { " and " (fields.len() - MOST_NAMED) " more" } "."
+                } }
+                @if report.compared > 0 {
+                    li { span.bad aria-hidden="true" { "■" } span { "The most frequent differed in " b { (percent(most)) } " of " (counted(report.compared, "compared answer")) "." } }
+                }
+                li { span.mono aria-hidden="true" { "■" } span { (count(counting as u64)) " of them count now; the others are noise." } }
+            }
+        }
     }
 }
 
@@ -284,6 +338,47 @@ pub async fn done(parts: &Arc<Parts>, rule: RuleCommand, form: &Form, who: &str)
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::compare::{Evidence, Rules};
+
+    fn command(key: RuleKey, what: &str) -> RuleCommand {
+        RuleCommand { route: "r".to_owned(), key, what: what.to_owned(), pattern: String::new() }
+    }
+
+    fn field(name: &str, raw: u64) -> FieldReport {
+        FieldReport {
+            field: name.to_owned(),
+            raw,
+            noise: 0,
+            raw_rate: 0.01,
+            noise_rate: 0.0,
+            regression: true,
+            blind_rate: 0.0,
+            kinds: Vec::new(),
+            first_seen: String::new(),
+            last_seen: String::new(),
+            examples: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_rule_about_any_key_tells_of_all_that_it_hides() {
+        let mut report = Report::of("r", &Evidence::new(&Rules::default()));
+        report.compared = 100;
+        report.fields = vec![field("$.*", 3), field("$.name", 40), field("$.items order", 2), field("header:etag", 5)];
+        let any = command(RuleKey::Ignore, "$.*");
+        let shown = hidden(&any, &report).into_string().replace('\u{a0}', " ");
+        assert!(shown.contains("3 fields that differed</b>, 45 times in all") && shown.contains("$.name"), "{shown}");
+        assert!(!shown.contains("etag") && any.title().contains("any key"), "{shown}");
+        let one = command(RuleKey::Ignore, "$.name");
+        let shown = hidden(&one, &report).into_string();
+        assert!(shown.contains("40 times") && one.title() == "Ignore this field?", "{shown}");
+        assert!(command(RuleKey::Unordered, "$.items").takes("$.items order"));
+        assert!(command(RuleKey::Unordered, "$.*").takes("$.items order"));
+        assert!(!command(RuleKey::Unordered, "$.*").takes("$.a.items order"));
+        assert!(command(RuleKey::Mask, "$.*").takes("$.*") && !command(RuleKey::Mask, "$.*").takes("$.name"));
+        assert!(is_without_name("$['[redacted]'].a") && is_without_name("form.[redacted]"));
+        assert!(!is_without_name("$.*"));
+    }
 
     #[test]
     fn only_the_order_and_the_members_of_a_list_in_json_lead_to_a_list() {

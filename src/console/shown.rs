@@ -28,6 +28,15 @@ pub fn plain(text: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
+/// The same of lines of a file, whose tabs stay as they are.
+pub fn code(text: &str) -> Cow<'_, str> {
+    if !text.contains('\t') {
+        return plain(text);
+    }
+    let parts: Vec<_> = text.split('\t').map(plain).collect();
+    Cow::Owned(parts.join("\t"))
+}
+
 /// At most `longest` bytes, on a character's boundary.
 pub fn cut(text: &str, longest: usize) -> &str {
     let end = (0..=longest.min(text.len())).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
@@ -54,8 +63,8 @@ pub fn count(number: u64) -> String {
 pub fn counted(number: u64, word: &str) -> String {
     let (stem, ending) = match word.strip_suffix('y') {
         _ if number == 1 => (word, ""),
-        Some(stem) => (stem, "ies"),
-        None => (word, "s"),
+        Some(stem) if !stem.ends_with(['a', 'e', 'o', 'u']) => (stem, "ies"),
+        _ => (word, "s"),
     };
     format!("{} {stem}{ending}", count(number))
 }
@@ -146,6 +155,7 @@ mod tests {
     fn what_would_hide_or_turn_the_line_is_written_out() {
         assert_eq!(plain("/a\u{202e}gpj.exe\n\u{0}"), "/a\\u{202e}gpj.exe\n\\u{0}");
         assert!(matches!(plain("/caf\u{e9}/<b>"), Cow::Borrowed("/caf\u{e9}/<b>")));
+        assert_eq!((plain("\ta"), code("\ta\u{7}\t")), ("\\u{9}a".into(), "\ta\\u{7}\t".into()));
         assert_eq!(cut("h\u{e9}llo", 2), "h");
     }
 
@@ -180,5 +190,6 @@ mod tests {
             assert_eq!(plain(counted(number, "copy")), text);
         }
         assert_eq!((counted(1, "error"), counted(2, "error")), ("1 error".to_owned(), "2 errors".to_owned()));
+        assert_eq!((counted(1, "replay"), counted(2, "replay")), ("1 replay".to_owned(), "2 replays".to_owned()));
     }
 }

@@ -124,11 +124,17 @@ fn failed(frame: Layout<'_>, request: &PageRequest) {
         .publish("sign_in", "", || serde_json::json!({ "failed": true, "from": from }).to_string());
 }
 
-/// Only a page of ours: a path below the root, without a host.
+/// Only a page of ours: a path below the root, without a host. Behind the `?` stands a filter, in which a `:` is no scheme's.
 fn next_of(next: &str) -> String {
-    let fine = |c: char| c.is_ascii_alphanumeric() || "-_./?=&%+~".contains(c);
-    let ours = next.chars().all(fine) && !next.starts_with('/') && !next.contains("//") && !next.contains("..");
-    format!("../{}", if ours && !next.is_empty() { next } else { "./" })
+    let fine = |c: char| c.is_ascii_alphanumeric() || "-_./=&%+~".contains(c);
+    let in_query = |c: char| fine(c) || "?:,".contains(c);
+    let (path, query) = next.split_once('?').unwrap_or((next, ""));
+    let is_ours = path.chars().all(fine)
+        && query.chars().all(in_query)
+        && !path.starts_with('/')
+        && !next.contains("//")
+        && !next.contains("..");
+    format!("../{}", if is_ours && !next.is_empty() { next } else { "./" })
 }
 
 fn enter(frame: Layout<'_>, sessions: &Sessions, link: &str, wrong: Option<&str>) -> Markup {
@@ -186,5 +192,40 @@ fn sign_out(sessions: &Sessions, frame: Layout<'_>, request: &PageRequest) -> Re
     match cookie(frame.parts, request) {
         Some((name, rest)) => set_cookie(reply, name, "", &format!("Max-Age=0; {rest}")),
         None => reply,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_signs_in_comes_to_the_page_that_was_asked_for_and_to_no_other_site() {
+        for next in [
+            "journal",
+            "journal?q=route:users",
+            "?q=stage:canary+errors%3E1%25",
+            "requests?status=4xx,5xx",
+            "route/a%2Fb?a=b?c",
+        ] {
+            assert_eq!(next_of(next), format!("../{next}"));
+        }
+        for next in [
+            "",
+            "/evil.example",
+            "//evil.example",
+            "https://evil.example",
+            "javascript:alert(1)",
+            "journal:x?q=a",
+            "a,b",
+            "journal?q=http://evil.example",
+            "../up",
+            "journal?q=../up",
+            "\\evil.example",
+            "journal?q=a#b",
+            "journal\r\nx: y",
+        ] {
+            assert_eq!(next_of(next), ".././", "{next}");
+        }
     }
 }

@@ -89,8 +89,9 @@ pub struct Mark {
 /// The line of one side: its classes, and its times in seconds.
 pub type Line = (&'static str, Vec<Option<f64>>);
 
-/// The times of all sides over an hour, in milliseconds, with the moves marked. Their words stand above the lines of the times.
-pub fn times(lines: &[Line], ends: (&str, &str), marks: &[Mark]) -> Markup {
+/// The times of all sides over the last `span`, in milliseconds, with the moves marked. Their words stand above the lines of the
+/// times.
+pub fn times(lines: &[Line], span: &str, ends: (&str, &str), marks: &[Mark]) -> Markup {
     let (left, width, bottom) = (40.0, 422.0, 130.0);
     let words = words(marks, left, width);
     let rows = words.iter().flatten().map(|word| word.row + 1).max().unwrap_or(1);
@@ -100,7 +101,7 @@ pub fn times(lines: &[Line], ends: (&str, &str), marks: &[Mark]) -> Markup {
     let place = |line: &[Option<f64>]| polylines(line, most, (left, top), (width, height));
     let steps = [0.0_f64, 1.0, 2.0, 3.0];
     html! {
-        svg width="100%" viewBox="0 0 470 150" role="img" aria-label="99th percentile of each side over the last hour" {
+        svg width="100%" viewBox="0 0 470 150" role="img" aria-label={ "99th percentile of each side over the last " (span) } {
             @for step in steps {
                 @let y = top + height * (1.0 - step / 3.0);
                 line class="gr" x1=(left) x2=(left + width) y1=(format!("{y:.1}")) y2=(format!("{y:.1}")) {}
@@ -221,7 +222,8 @@ mod tests {
         assert_eq!(rows(&[0.53, 0.52, 0.51, 0.5]), [None, Some(2), Some(1), Some(0)]);
         // At the edge words stand to the left of their lines.
         assert_eq!(rows(&[0.99, 0.98]), [Some(0), Some(1)]);
-        let drawn = |at: &[f64]| times(&[("li lm", vec![Some(0.1)])], ("13:00", "14:00"), &marks(at)).into_string();
+        let drawn =
+            |at: &[f64]| times(&[("li lm", vec![Some(0.1)])], "60 min", ("13:00", "14:00"), &marks(at)).into_string();
         let begins = |text: &str| text.matches("class=\"mv\"").count();
         assert_eq!(begins(&drawn(&[0.53, 0.52, 0.51, 0.5])), 4, "a mark without a word has its line");
         // Three rows of words leave less room to the lines of the times, which begin below them.
@@ -250,7 +252,8 @@ mod tests {
     #[test]
     fn each_side_has_a_line_of_its_own() {
         let lines = [("li lm", vec![Some(0.1); 3]), ("li ls", vec![None; 3]), ("li v2", vec![Some(0.2); 3])];
-        let drawn = times(&lines, ("a", "b"), &[]).into_string();
+        let drawn = times(&lines, "5 min", ("a", "b"), &[]).into_string();
+        assert!(drawn.contains("over the last 5 min\""), "{drawn}");
         assert!(drawn.matches("<polyline").count() == 2 && drawn.contains("<polyline class=\"li v2\""), "{drawn}");
     }
 }

@@ -8,7 +8,7 @@ use crate::compile::redacted;
 use crate::diagnostic::Sources;
 
 /// Lines on one page.
-pub const PAGE: usize = 400;
+pub const PAGE: usize = 300;
 
 /// Made once for each text: of a large one that takes longer than to draw a page of it.
 #[derive(Default)]
@@ -147,13 +147,13 @@ mod tests {
         let table = |n: usize| format!("# number {n}\n[routes.r{n}]\npath = \"/{n}\"\n\n");
         let long: String = (0..250).map(table).collect();
         let text = of(&["[server]\nx = 1", &long, ""]);
-        let pages: Vec<String> = (1..=4).map(|number| joined(&text.page("", number).0)).collect();
+        let pages: Vec<String> = (1..=5).map(|number| joined(&text.page("", number).0)).collect();
         assert_eq!(pages.concat(), format!("[server]\nx = 1{long}"));
         let counts: Vec<usize> =
-            (1..=4).map(|number| text.page("", number).0.iter().map(|part| part.lines).sum()).collect();
-        assert_eq!((counts, text.page("", 1).1), (vec![PAGE, PAGE, 202, 0], 1002));
+            (1..=5).map(|number| text.page("", number).0.iter().map(|part| part.lines).sum()).collect();
+        assert_eq!((counts, text.page("", 1).1), (vec![PAGE, PAGE, PAGE, 102, 0], 1002));
         let second = text.page("", 2).0;
-        assert_eq!((second[0].first, second[0].of, second[0].name), (399, 1000, "1.toml"));
+        assert_eq!((second[0].first, second[0].of, second[0].name), (299, 1000, "1.toml"));
     }
 
     #[test]

@@ -53,6 +53,7 @@ fn card(frame: &Layout<'_>, upstream: &UpstreamStatus) -> Markup {
         })
         .map(RouteInForce::name)
         .collect();
+    let is_found = upstream.source != "fixed";
     let colour = if upstream.name == "monolith" { "mono" } else { "serv" };
     html! {
         section.card aria-labelledby={ "u-" (upstream.name) } {
@@ -73,8 +74,8 @@ fn card(frame: &Layout<'_>, upstream: &UpstreamStatus) -> Markup {
             @if let Some(trouble) = &upstream.trouble { p.pad.bad { (plain(trouble)) } }
             @if upstream.endpoints.is_empty() { p.pad.dim { "No endpoint: whoever is sent here gets 503, or the monolith where the route falls back." } } @else {
                 table.w.even {
-                    thead { tr { th scope="col" { "Endpoint" } th scope="col" { "State" } th scope="col" { "Why" } th.r scope="col" { "In flight" } th.r scope="col" { "Weight" } th scope="col" { "Last failure" } } }
-                    tbody { @for endpoint in &upstream.endpoints { (row(endpoint)) } }
+                    thead { tr { th scope="col" { "Endpoint" } th scope="col" { "State" } th scope="col" { "Why" } th.r scope="col" { "In flight" } th.r scope="col" { "Weight" } @if is_found { th scope="col" { "Last named" } } th scope="col" { "Last failure" } } }
+                    tbody { @for endpoint in &upstream.endpoints { (row(endpoint, is_found)) } }
                 }
             }
             @if !routes.is_empty() {
@@ -84,7 +85,8 @@ fn card(frame: &Layout<'_>, upstream: &UpstreamStatus) -> Markup {
     }
 }
 
-fn row(endpoint: &EndpointStatus) -> Markup {
+/// `is_found`: a source names it, and may stop doing so.
+fn row(endpoint: &EndpointStatus, is_found: bool) -> Markup {
     html! {
         tr data-row=(plain(&endpoint.address)) {
             td { code { (plain(&endpoint.address)) } }
@@ -92,6 +94,7 @@ fn row(endpoint: &EndpointStatus) -> Markup {
             td.dim { (plain(&endpoint.why)) }
             td.r data-l="In flight" { (endpoint.in_flight) }
             td.r data-l="Weight" { (endpoint.weight) }
+            @if is_found { td.dim.nw data-l="Last named" { (span(endpoint.seen_seconds_ago)) " ago" } }
             td.dim data-l="Last failure" {
                 @match &endpoint.last_failure {
                     Some(failure) => { (failure.kind) ", " (span(failure.seconds_ago)) " ago" }

@@ -26,14 +26,19 @@ pub struct Entry {
 }
 
 impl Entry {
+    /// `routes.toml:12:9`; the file alone where it has no place.
+    #[must_use]
+    pub fn place(&self) -> String {
+        match (self.line, self.column) {
+            (Some(line), Some(column)) => format!("{}:{line}:{column}", self.file),
+            _ => self.file.clone(),
+        }
+    }
+
     /// One line: `routes.toml:12:9: invalid-value: what is wrong`.
     #[must_use]
     pub fn at_its_place(&self) -> String {
-        let place = match (self.line, self.column) {
-            (Some(line), Some(column)) => format!(":{line}:{column}"),
-            _ => String::new(),
-        };
-        format!("{}{place}: {}: {}", self.file, self.code, self.message)
+        format!("{}: {}: {}", self.place(), self.code, self.message)
     }
 }
 

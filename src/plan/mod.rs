@@ -18,12 +18,8 @@ mod words;
 pub use cases::{RoutingCase, routing_cases};
 pub use difference::{DANGERS, DialNow, DialsNow, PlanFlag};
 pub use endpoints::find_routes;
-    MovedClients, PlanReport, PlanSummary, PlanTraffic, PlannedEndpoint, PlannedRoute, UnchangedRoutes, plan,
 pub use next::{AnsweredLately, NextStep, StandingRoute, what_next};
-pub use next::{NextStep, StandingRoute, what_next};
 pub use report::{MovedClients, PlanReport, PlanSummary, PlanTraffic, PlannedEndpoint, PlannedRoute, UnchangedRoutes};
 pub use settings::PlannedUpstream;
 pub use try_out::plan;
-pub use try_out::{
-};
 pub use unrecorded::Unrecorded;

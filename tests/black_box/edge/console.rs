@@ -348,6 +348,7 @@ fn a_proposal_is_planned_with_the_file_in_force() {
         let page = ask(&edge, "GET", &format!("/file?take={link}"), &[HTML], "").2;
         page.contains("team.toml").then_some(page)
     });
+    assert!(ask(&edge, "GET", "/inventory", &[HTML], "").2.contains("Plan it"), "the way to it is offered, too");
     let all = ["one more file", "may be put in force", "What would change", "[routes.catalog]"];
     assert!(all.iter().all(|part| page.contains(part)), "{page}");
 }

@@ -1,7 +1,7 @@
 //! What the console's pages say, and how soon.
 
-use super::console::{HTML, ask};
-use crate::harness::{Edge, Origin};
+use super::console::{FORM, HTML, after, ask, page};
+use crate::harness::{Edge, Origin, eventually};
 
 #[test]
 fn of_ten_thousand_routes_no_page_is_late_and_the_file_comes_page_by_page() {
@@ -73,14 +73,18 @@ fn a_filter_that_finds_nothing_because_it_is_wrong_says_so() {
         ("/requests?status=7xx", "a status is written as <code>404</code>"),
         ("/requests?client=me", "<code>client</code> is an address"),
         ("/requests?route=nosuch", "There is no route <code>nosuch</code>"),
-        ("/journal?q=stage:canary", "does not know <code>stage</code>"),
+        ("/journal?q=verdict:good", "does not know <code>verdict</code>"),
         ("/inventory?q=verdict:good", "does not know <code>verdict</code>"),
         ("/?q=by:gate", "does not know `by`"),
     ] {
         assert!(shown(target).contains(words), "{target}: {}", shown(target));
     }
     assert!(!shown("/requests?status=7xx").contains("data-stream"), "no stream is asked for that would be refused");
-    for target in ["/requests?status=5xx&route=unmatched", "/journal?q=route:a1+by:gate", "/inventory?q=stage:shadow"] {
+    for target in [
+        "/requests?status=5xx&route=unmatched",
+        "/journal?q=route:a1+by:gate+stage:canary",
+        "/inventory?q=stage:shadow",
+    ] {
         assert!(!shown(target).contains("bad\">"), "{target}: {}", shown(target));
     }
     let board = shown("/?q=route:a1");
@@ -92,4 +96,54 @@ fn a_browser_finds_the_icon_also_where_no_page_names_it() {
     let edge = Edge::before(&Origin::saying("ok")).start();
     let (status, head, body) = ask(&edge, "GET", "/favicon.ico", &[], "");
     assert!(status == 200 && head.contains("image/svg+xml") && body.starts_with("<svg"), "{head}: {body}");
+}
+
+#[test]
+fn a_first_visit_of_a_long_file_is_light_although_its_page_is_not_packed() {
+    let (monolith, service) = (Origin::saying("ok"), Origin::saying("ok"));
+    let route = |n: usize| {
+        format!(
+            "# Of team {n}, since the summer.\n[routes.route-{n}]\npath = \"/things/{n}/{{id}}\"\nservice = \"new\"\nstage = \"shadow\"\n\n"
+        )
+    };
+    let routes = (0..1000).map(route).collect::<Vec<_>>().concat();
+    let edge = Edge::before(&monolith).service("new", &service).with(&routes).start();
+    let page = ask(&edge, "GET", "/file", &[HTML], "").2;
+    // The assets take at most nine more, packed.
+    assert!(page.contains("page 1 of ") && page.len() <= 31 * 1024, "{} bytes", page.len());
+}
+
+#[test]
+fn a_mistake_in_one_of_several_files_has_the_place_that_check_prints() {
+    let edge = Edge::before(&Origin::saying("ok")).start();
+    let folder = edge.path().with_file_name("routes.d");
+    std::fs::create_dir(&folder).expect("the folder takes another");
+    let team = "[routes.team]\n\tpath = \"/team\"\n\tstage = \"monolith\"\n";
+    std::fs::write(folder.join("team.toml"), team).expect("a file");
+    edge.replace_file(&format!("include = [\"routes.d/*.toml\"]\n{}", edge.text("")));
+    let read = |target: &str| ask(&edge, "GET", target, &[HTML], "").2;
+    let page = eventually("both files in force", || Some(read("/file")).filter(|page| page.contains("team.toml")));
+    assert!(page.contains("\tpath = ") && !page.contains("u{9}"), "tabs stay tabs: {page}");
+    std::fs::write(folder.join("team.toml"), team.replace("monolith", "monolit")).expect("a file");
+    let place = "routes.d/team.toml:3:10</code>: ";
+    let page = eventually("the mistake", || Some(read("/file")).filter(|page| page.contains("is refused")));
+    assert!(page.contains(place), "{page}");
+    let board = read("/");
+    assert!(board.contains(place) && board.contains("The file on the disk is refused"), "{board}");
+}
+
+#[test]
+fn who_signs_in_comes_back_to_the_page_of_a_link_of_ours() {
+    let token = "a-token-for-the-pages";
+    let edge = Edge::before(&Origin::saying("ok")).variable("TOKEN_OF_PAGES", token);
+    let edge =
+        edge.server("tokens = [{ name = \"eve\", token = { env = \"TOKEN_OF_PAGES\" }, role = \"read\" }]").start();
+    let ours = format!("Origin: http://{}", edge.admin_address());
+    let (_, head, _) = ask(&edge, "GET", "/journal?q=route:users", &[HTML], "");
+    let asked = after(&head, "console/login?next=", '"').to_owned();
+    let (cookie, word) = page(&edge, &format!("/console/login?next={asked}"), None);
+    let body = format!("word={word}&token={token}&next={asked}");
+    let (status, head, text) =
+        ask(&edge, "POST", "/console/login", &[FORM, &format!("Cookie: {cookie}"), &ours], &body);
+    assert!(status == 303 && head.contains("\"../journal?q=route:users\""), "{status} {head} {text}");
 }
