@@ -126,7 +126,7 @@ pub async fn stream(
                 let Some(mut text) = (manner.each_second)() else { break };
                 match left_out.since(events.left_out()) {
                     0 => {}
-                    count => text += &format!("event: left_out\ndata: {{\"left_out\":{count}}}\n\n"),
+                    count => text.push_str(&sse("left_out", &format!("{{\"left_out\":{count}}}"))),
                 }
                 if text.is_empty() {
                     continue;

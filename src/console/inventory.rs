@@ -132,9 +132,10 @@ fn row(frame: &Layout<'_>, endpoint: &LearnedEndpoint, most: u64) -> Markup {
     let known: Vec<String> = endpoint
         .parameters
         .iter()
-        .map(|parameter| match parameter.cut {
-            true => format!("{}: {}", parameter.name, parameter.kind),
-            false => format!("{}: {}", parameter.name, kinds(parameter.kinds, &parameter.kind)),
+        .map(|parameter| {
+            let kind = &parameter.kind;
+            let kinds = if parameter.cut { kind.to_string() } else { kinds(parameter.kinds, kind) };
+            format!("{}: {kinds}", parameter.name)
         })
         .collect();
     // A number or a uuid needs no person's word; words were told apart by how they are spread.

@@ -407,7 +407,7 @@ mod tests {
         assert!(none_of(READ).contains("there may be older ones"), "{}", none_of(READ));
         assert!(time_of(&read).starts_with("The newest 1\u{a0}000 entries, since "), "{}", time_of(&read));
         // Of a read that had all there are.
-        let all = &read[..PAGE + 1];
+        let all = &read[..=PAGE];
         assert_eq!(
             (older(&found[..=PAGE], all), older(&found[..PAGE], all), older(&[], all)),
             (Some(read[PAGE - 1].id), None, None)

@@ -388,7 +388,7 @@ fn words_of_a_map_are_escaped_where_routes_are_called_so() {
 
 #[test]
 fn groups_are_numbered_for_what_the_rewrite_uses_and_no_more_than_nine() {
-    let names = "abcdefghij".chars().map(|name| format!("/{{{name}}}")).collect::<String>();
+    let names = "abcdefghij".chars().map(|name| format!("/{{{name}}}")).collect::<Vec<_>>().concat();
     let of = |to: &str| {
         format!(
             "[routes.long]\npath = \"/p{names}\"\nservice = \"users\"\nstage = \"migrated\"\nrewrite = {{ path = \"{to}\" }}\n\

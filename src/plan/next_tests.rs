@@ -168,7 +168,7 @@ fn what_is_to_be_pasted_keeps_a_resource_together() {
     let writes = [("POST", "/orders"), ("DELETE", "/orders/{id}"), ("POST", "/orders/{id}/cancel")]
         .map(|(method, path)| endpoint(method, path, None));
     // Also where a single path is offered, and where nobody asked for the route beside it.
-    for endpoints in [[&[read.clone()], &writes[..]].concat(), vec![writes[1].clone()]] {
+    for endpoints in [[std::slice::from_ref(&read), &writes[..]].concat(), vec![writes[1].clone()]] {
         let steps = pasted(endpoints, "", std::slice::from_ref(&canary));
         assert_eq!(steps.len(), 1, "{steps:?}");
         let toml = &steps[0].toml;

@@ -110,11 +110,8 @@ async fn visit(proxy: SocketAddr, part: usize, seen: Arc<Mutex<Seen>>) {
 fn identity(visitor: usize, cookie: &str) -> String {
     const PROGRAMS: [&str; 3] = ["shop-app/2.4 (Android)", "shop-app/2.4 (iOS)", "Mozilla/5.0 (X11; Linux x86_64)"];
     let program = PROGRAMS[visitor % PROGRAMS.len()];
-    let mut fields = format!("X-Forwarded-For: 203.0.113.{}\r\nUser-Agent: {program}\r\n", 1 + visitor % 250);
-    if !cookie.is_empty() {
-        fields += &format!("Cookie: {cookie}\r\n");
-    }
-    fields
+    let cookie = if cookie.is_empty() { String::new() } else { format!("Cookie: {cookie}\r\n") };
+    format!("X-Forwarded-For: 203.0.113.{}\r\nUser-Agent: {program}\r\n{cookie}", 1 + visitor % 250)
 }
 
 struct Answer {

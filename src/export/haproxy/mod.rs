@@ -191,19 +191,16 @@ impl File<'_> {
                 ConditionSource::Cookie => (COOKIES, pattern::cookie(condition), first_cookie(&condition.name)),
                 ConditionSource::Query => ("query", pattern::query(condition), first_query(&condition.name)),
             };
-            match regex {
-                Some(regex) => {
-                    let _ = write!(asked, " {not}{{ {field} -m reg {} }}", quoted(&regex));
-                }
-                None => {
-                    let has = match source {
-                        ConditionSource::Header => String::new(),
-                        ConditionSource::Cookie => format!(" {}", has_cookie(&condition.name)),
-                        ConditionSource::Query => format!(" {}", has_query(&condition.name)),
-                    };
-                    let _ = write!(asked, "{has}{}", meets(&value, condition));
-                }
+            if let Some(regex) = regex {
+                let _ = write!(asked, " {not}{{ {field} -m reg {} }}", quoted(&regex));
+                continue;
             }
+            let has = match source {
+                ConditionSource::Header => String::new(),
+                ConditionSource::Cookie => format!(" {}", has_cookie(&condition.name)),
+                ConditionSource::Query => format!(" {}", has_query(&condition.name)),
+            };
+            let _ = write!(asked, "{has}{}", meets(&value, condition));
         }
         self.line(1, &format!("http-request set-var(txn.rule) str({}) if {asked}", rule.key()));
     }
