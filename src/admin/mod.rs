@@ -177,14 +177,15 @@ impl HttpServerApp for Desk {
 }
 
 impl Desk {
-    /// The page that is asked for below `admin_base`, as at the proxy in front: here, too, the cookie of such a page comes back.
+    /// What is asked for below `admin_base`, as at the proxy in front: here, too, the cookie of such a page comes back.
     fn below_base(&self, uri: &http::Uri) -> Option<http::Uri> {
         let path = uri.path_and_query()?.as_str();
         let generation = self.parts.app.in_force.load();
         let inner =
             path.strip_prefix(&*generation.snapshot.server.admin_base).filter(|inner| !inner.starts_with('/'))?;
         let inner: http::Uri = format!("/{inner}").parse().ok()?;
-        (!self.pages.has(uri.path()) && self.pages.has(inner.path())).then_some(inner)
+        let is_ours = |path: &str| self.pages.has(path) || path.starts_with("/api/");
+        (!is_ours(uri.path()) && is_ours(inner.path())).then_some(inner)
     }
 
     /// `/healthz` and `/readyz` need no token; the rest needs one that may read.

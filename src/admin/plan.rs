@@ -42,13 +42,35 @@ pub struct Tried {
     pub diagnostics: Vec<Entry>,
     /// The variables that the text names, and that were not read.
     pub variables: Vec<String>,
+    /// What the text includes, as it names it: of these no file is read.
+    pub include: Vec<String>,
     /// `None`: it has mistakes.
     pub plan: Option<PlanReport>,
 }
 
-/// Tries a whole file on what was recorded.
+/// Tries a whole file on what was recorded. Where it includes what the file in force includes, the included files are those in force.
 pub fn tried(parts: &Parts, text: &str) -> Tried {
-    tried_all(parts, &Arc::new(Sources::one(NAME, text)))
+    let include = includes(text);
+    let mut sources = Sources::one(NAME, text);
+    let in_force = Arc::clone(&parts.app.in_force.load().snapshot.sources);
+    if !include.is_empty() && in_force.files().first().is_some_and(|main| includes(in_force.text_of(main)) == include) {
+        let has_secrets = redacted(text) != text;
+        for file in in_force.files().iter().filter(|file| file.included) {
+            let text = in_force.text_of(file);
+            sources.push(&file.name, &if has_secrets { Cow::Borrowed(text) } else { redacted(text) }, true);
+        }
+    }
+    Tried { include, ..tried_all(parts, &Arc::new(sources)) }
+}
+
+/// What a text includes, as it names it.
+fn includes(text: &str) -> Vec<String> {
+    let named = text.parse::<toml::Table>().ok().and_then(|mut table| table.remove("include"));
+    match named {
+        Some(toml::Value::String(one)) => vec![one],
+        Some(toml::Value::Array(all)) => all.iter().filter_map(|one| one.as_str().map(str::to_owned)).collect(),
+        _ => Vec::new(),
+    }
 }
 
 /// The same for a configuration of several files.
@@ -65,7 +87,7 @@ pub fn tried_all(parts: &Parts, sources: &Arc<Sources>) -> Tried {
         let old = as_sent.as_ref().unwrap_or(&generation.snapshot);
         plan(old, &dials, &snapshot, &parts.app.learner.recorded())
     });
-    Tried { diagnostics: report_all(&diagnostics, sources).diagnostics, variables, plan }
+    Tried { diagnostics: report_all(&diagnostics, sources).diagnostics, variables, include: Vec::new(), plan }
 }
 
 /// The file in force, compiled as the text was: without variables and files, and without its secrets where the text has none of its
@@ -86,7 +108,7 @@ pub async fn check(body: Vec<u8>) -> Reply {
     asked(body, |text| {
         let (_, diagnostics, variables) = compiled(&Arc::new(Sources::one(NAME, text)));
         let found = report(&diagnostics, NAME, text);
-        Reply::json(200, &json!({ "file": NAME, "diagnostics": found.diagnostics, "variables": variables }))
+        Reply::json(200, &json!({ "file": NAME, "diagnostics": found.diagnostics, "variables": variables, "include": includes(text) }))
     })
     .await
 }
@@ -99,8 +121,9 @@ pub async fn planned(parts: &Arc<Parts>, body: Vec<u8>) -> Reply {
             let more = json!({ "diagnostics": diagnostics });
             Reply::problem_with(409, "the text has mistakes: nothing can be planned", &more)
         }
-        Tried { diagnostics, variables, plan: Some(plan) } => {
-            Reply::json(200, &json!({ "diagnostics": diagnostics, "variables": variables, "plan": plan }))
+        Tried { diagnostics, variables, include, plan: Some(plan) } => {
+            let tried = json!({ "diagnostics": diagnostics, "variables": variables, "include": include, "plan": plan });
+            Reply::json(200, &tried)
         }
     })
     .await

@@ -17,7 +17,7 @@ pub fn gate(args: &GateArgs) -> Exit {
         // A gate that is missing is said with its remedy.
         Err(AdminError::Refused { status: 404, detail, .. }) if detail.contains("gate") => {
             term::fail(&detail, None);
-            return Exit::Failed;
+            return Exit::Findings;
         }
         Err(error) => return not_found(&error),
     }

@@ -106,7 +106,7 @@ pub fn act(act: Act, args: &ActArgs, mut body: Map<String, Value>) -> Exit {
     Exit::Fine
 }
 
-/// 1: refused; 2: no such route, not reachable, or not made.
+/// 1: refused, whatever is wrong about it; 2: not reachable, or not made.
 fn failed(error: &AdminError) -> Exit {
     let AdminError::Refused { status: status @ (400 | 409 | 412), detail, .. } = error else {
         return not_found(error);
@@ -121,14 +121,13 @@ fn failed(error: &AdminError) -> Exit {
     Exit::Findings
 }
 
-/// What could not be asked for: there is no such route, or no proxy that answers.
+/// What could not be asked for: there is no such route (1), or no proxy that answers (2).
 pub fn not_found(error: &AdminError) -> Exit {
-    match error {
-        AdminError::Refused { status: 404, detail, .. } => {
-            term::fail(detail, Some("`multilith status` has the names of the routes"));
-        }
-        error => term::fail(&error.to_string(), error.help()),
+    if let AdminError::Refused { status: 404, detail, .. } = error {
+        term::fail(detail, Some("`multilith status` has the names of the routes"));
+        return Exit::Findings;
     }
+    term::fail(&error.to_string(), error.help());
     Exit::Failed
 }
 

@@ -347,6 +347,9 @@ fn one(text: &mut String, route: &PlannedRoute, traffic: PlanTraffic) {
         let (all, before, after) = (count(endpoint.requests), count(endpoint.before), count(endpoint.after));
         let moves = match (endpoint.before == endpoint.after, endpoint.after) {
             (true, 0) => endpoint.copies.unwrap_or("stay with the monolith").to_owned(),
+            (true, _) if endpoint.other_service > 0 => {
+                format!("{after} at the service, {} of them at another one than now", count(endpoint.other_service))
+            }
             (true, _) => format!("{after} at the service, as before"),
             _ => format!("{before} -> {after} at the service"),
         };

@@ -103,14 +103,23 @@ fn token(rest: &str, first: char, runs: bool) -> (usize, u16) {
     (number(rest.as_bytes(), length), class::NUMBER)
 }
 
-/// Digits go on behind a point or a comma if a digit follows.
+/// Digits go on behind a point or a comma if a digit follows; to a fraction an exponent belongs.
 fn number(bytes: &[u8], mut length: usize) -> usize {
+    let whole = length;
     while let (Some(b'.' | b','), Some(digit)) = (bytes.get(length), bytes.get(length + 1))
         && digit.is_ascii_digit()
     {
         length += 1 + bytes.get(length + 1..).map_or(0, digits_of);
     }
-    length
+    // Without a fraction it may be a part of an id: `7e-10`.
+    length + bytes.get(length..).filter(|_| length > whole).map_or(0, exponent)
+}
+
+/// The length of `e-05` or `E+7`, as programs write very small and very large numbers; 0: there is none.
+fn exponent(bytes: &[u8]) -> usize {
+    let digits = bytes.get(2..).map_or(0, digits_of);
+    let ends = bytes.get(2 + digits).is_none_or(|byte| !byte.is_ascii_alphanumeric() && *byte != b'_');
+    if matches!(bytes, [b'e' | b'E', b'-' | b'+', ..]) && digits > 0 && ends { 2 + digits } else { 0 }
 }
 
 fn digits_of(bytes: &[u8]) -> usize {
@@ -250,6 +259,9 @@ mod tests {
         for (text, expected) in [
             ("10 EUR", &[NUMBER, SPACE, WORD][..]),
             ("1,234.50", &[NUMBER]),
+            ("2.9839986164903465e-05", &[NUMBER]),
+            ("1.5e+21 1.0E-7", &[NUMBER, SPACE, NUMBER]),
+            ("7e-10", &[OPAQUE, PUNCTUATION, NUMBER]),
             ("2026-11-28T10:00:00.5+01:00", &[TIME]),
             ("2026-11-28 10:00", &[TIME]),
             ("at 10:00:07.", &[WORD, SPACE, TIME, PUNCTUATION]),

@@ -142,7 +142,7 @@ fn which_lines(parts: &[Part<'_>]) -> String {
 }
 
 fn outcome(checked: &Checked) -> Markup {
-    let Tried { diagnostics, variables, plan } = &checked.found;
+    let Tried { diagnostics, variables, include, plan } = &checked.found;
     let errors = diagnostics.iter().filter(|entry| entry.severity == "error").count();
     let warnings = diagnostics.len() - errors;
     let lines: Vec<usize> = diagnostics.iter().filter_map(|entry| entry.line).collect();
@@ -153,6 +153,7 @@ fn outcome(checked: &Checked) -> Markup {
                 @if plan.is_some() { span.pill.f.good { "may be put in force" } } @else { span.pill.f.bad { "would be refused" } }
                 span.dim { (plural(errors, "error")) ", " (plural(warnings, "warning")) }
             }
+            @if !include.is_empty() { p.pad.dim { "No file is read for " code { "include" } " (" (plain(&include.join(", "))) "): where it is as in the file in force, its files are taken as they are in force, else they are left out." } }
             @if !variables.is_empty() { p.pad.dim { "Variables are named here, not read: " (plain(&variables.join(", "))) "." } }
             (mistakes(diagnostics))
             @if let Some(added) = &checked.added {

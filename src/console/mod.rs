@@ -296,7 +296,7 @@ impl Console {
     /// A form that may change something, from a visitor whose role allows it.
     fn allowed(&self, frame: Layout<'_>, request: &PageRequest, act: &str) -> Result<Form, Reply> {
         let visitor: &Visitor = frame.visitor;
-        let form = posted(&self.sessions, request, visitor, act)?;
+        let form = posted(frame.parts, &self.sessions, request, visitor, act)?;
         if !visitor.operates() {
             return Err(Reply::problem(403, "this role may look, not change: its role is `read`"));
         }

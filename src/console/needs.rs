@@ -161,9 +161,7 @@ fn of_route(route: &RouteStatus, uptime: f64) -> Option<Note> {
 
 /// The figures of both sides in a few words.
 fn figures(route: &RouteStatus) -> String {
-    let rate = |name: &str| error_rate(route, name).map_or_else(|| "–".to_owned(), percent);
     let (requests, errors) = side(route, "service");
-    let p99 = |name: &str| route.p99_seconds.get(name).copied().map_or_else(|| "–".to_owned(), seconds);
     let fell = if route.fallbacks > 0 {
         format!(", {} fell back and got an answer", counted(route.fallbacks, "request"))
     } else {
@@ -172,14 +170,19 @@ fn figures(route: &RouteStatus) -> String {
     if requests == 0 {
         return "the service was not asked in the last five minutes".to_owned();
     }
+    // A monolith that was not asked is nothing to compare with.
+    let against = |service: Option<String>, monolith: Option<String>| {
+        let service = service.unwrap_or_else(|| "–".to_owned());
+        monolith.map_or_else(|| service.clone(), |monolith| format!("{service} against {monolith}"))
+    };
+    let rate = |name: &str| error_rate(route, name).map(percent);
+    let p99 = |name: &str| route.p99_seconds.get(name).copied().map(seconds);
     format!(
-        "{} of {} ({} against {}), p99 {} against {}{fell}",
+        "{} of {} ({}), p99 {}{fell}",
         counted(errors, "error"),
         count(requests),
-        rate("service"),
-        rate("monolith"),
-        p99("service"),
-        p99("monolith")
+        against(rate("service"), rate("monolith")),
+        against(p99("service"), p99("monolith"))
     )
 }
 

@@ -114,6 +114,12 @@ fn moves(endpoint: &PlannedEndpoint, is_sample: bool) -> String {
             Some(copies) => format!("{all} requests stay with the monolith, {copies}"),
             None => format!("{all} requests stay with the monolith"),
         },
+        (true, _) if endpoint.other_service > 0 => {
+            format!(
+                "{after} of {all} requests at the service, {} of them at another one than now",
+                count(endpoint.other_service)
+            )
+        }
         (true, _) => format!("{after} of {all} requests at the service, as before"),
         _ => format!("{before} → {after} of {all} requests at the service"),
     }

@@ -81,7 +81,7 @@ fn shown(
 }
 
 fn sign_in(sessions: &Sessions, frame: Layout<'_>, request: &PageRequest) -> Reply {
-    let form = match posted(sessions, request, frame.visitor, "login") {
+    let form = match posted(frame.parts, sessions, request, frame.visitor, "login") {
         Ok(form) => form,
         Err(refused) => return refused,
     };
@@ -153,7 +153,7 @@ fn enter(frame: Layout<'_>, sessions: &Sessions, link: &str, wrong: Option<&str>
 }
 
 fn follow(sessions: &Sessions, frame: Layout<'_>, request: &PageRequest) -> Reply {
-    let form = match posted(sessions, request, frame.visitor, "enter") {
+    let form = match posted(frame.parts, sessions, request, frame.visitor, "enter") {
         Ok(form) => form,
         Err(refused) => return refused,
     };
@@ -184,7 +184,7 @@ fn out(frame: Layout<'_>, sessions: &Sessions) -> Markup {
 }
 
 fn sign_out(sessions: &Sessions, frame: Layout<'_>, request: &PageRequest) -> Reply {
-    if let Err(refused) = posted(sessions, request, frame.visitor, "logout") {
+    if let Err(refused) = posted(frame.parts, sessions, request, frame.visitor, "logout") {
         return refused;
     }
     sessions.close(&frame.visitor.cookie);

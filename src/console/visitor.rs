@@ -161,7 +161,13 @@ fn browser(agent: &str) -> &'static str {
 }
 
 /// A form that may change something: from a page of ours, by a cookie of ours, with the word that its page was given.
-pub fn posted(sessions: &Sessions, request: &PageRequest, visitor: &Visitor, act: &str) -> Result<Form, Reply> {
+pub fn posted(
+    parts: &Parts,
+    sessions: &Sessions,
+    request: &PageRequest,
+    visitor: &Visitor,
+    act: &str,
+) -> Result<Form, Reply> {
     let kind = request.field("content-type").unwrap_or("");
     if !kind.split(';').next().unwrap_or("").trim().eq_ignore_ascii_case("application/x-www-form-urlencoded") {
         return Err(Reply::problem(415, "a form of the console is sent here"));
@@ -174,7 +180,16 @@ pub fn posted(sessions: &Sessions, request: &PageRequest, visitor: &Visitor, act
         return Err(Reply::problem(403, "a form says from which page it was sent (`Origin`): this one does not"));
     }
     let form = Form::read(&request.body);
-    if !visitor.brought || !sessions.is_word(&visitor.cookie, act, form.get("word")) {
+    if !visitor.brought {
+        let generation = parts.app.in_force.load();
+        let base = &*generation.snapshot.server.admin_base;
+        let why = match base {
+            "/" => "this browser keeps no cookie of the console, which a form needs".to_owned(),
+            base => format!("the cookie of the console is good below `{base}` alone: open the console there"),
+        };
+        return Err(Reply::problem(403, &why));
+    }
+    if !sessions.is_word(&visitor.cookie, act, form.get("word")) {
         return Err(Reply::problem(403, "this form is no longer good: load its page again"));
     }
     Ok(form)

@@ -453,11 +453,11 @@ fn leave(
     }
     let recent = |endpoint: &&LearnedEndpoint| endpoint.route.is_none() && endpoint.last_minute + LONG >= now;
     let listed: u64 = report.endpoints.iter().filter(recent).map(|endpoint| endpoint.requests).sum();
-    // What is not listed was asked for all the same: by one client, or answered with errors alone.
-    let unmatched = listed + report.strays;
+    // What is not listed was asked for all the same: by one client, answered with errors alone, or by a path too long to look at.
+    let (unmatched, requests) = (listed + report.strays + report.dropped, report.requests + report.dropped);
     // All of it went to the monolith, and that may be known better.
     let (unmatched, requests) =
-        answered.map_or((unmatched, report.requests), |known| (unmatched.min(known.monolith), known.requests));
+        answered.map_or((unmatched, requests), |known| (unmatched.min(known.monolith), known.requests));
     if ratio(unmatched, requests) >= UNMATCHED {
         return None;
     }
@@ -468,7 +468,8 @@ fn leave(
         route: None,
         share: 1.0,
         reasons: vec![
-            "every route is migrated or retired, and what no route takes is below 0.01 % of the requests".to_owned(),
+            "every route is migrated or retired, and less than 0.01 % of the requests are others that the monolith answers with more than 404"
+                .to_owned(),
             "the façade can go: `multilith export --to nginx --verify` (or haproxy, envoy, httproute) writes what sends each route's \
              requests to its service, and says what it cannot write"
                 .to_owned(),

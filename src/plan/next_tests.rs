@@ -98,6 +98,9 @@ fn the_proxy_stays_while_what_is_not_listed_still_needs_the_monolith() {
     assert!(leave(&report, &moved, true, None, NOW).is_none());
     report.strays = 9;
     assert!(leave(&report, &moved, true, None, NOW).is_some());
+    // A path too long to look at is no endpoint, and was asked for.
+    report.dropped = 100;
+    assert!(leave(&report, &moved, true, None, NOW).is_none());
     assert!(leave(&report, &moved, true, answered(1_000, 1_000), NOW).is_none());
 }
 

@@ -93,6 +93,13 @@ pub(super) fn routes_to_paste(
         let _ = writeln!(text, "methods = [{}]", methods.join(", "));
         text.push_str(&together);
         match service {
+            // Writes are copied to a sandbox alone: a shadow would prove nothing.
+            Some(service) if endpoints.iter().all(|endpoint| endpoint.writes) => {
+                let _ = writeln!(
+                    text,
+                    "service = \"{service}\"\nstage = \"monolith\"   # writes are not copied: it begins with `canary`\n"
+                );
+            }
             Some(service) => {
                 let _ = writeln!(text, "service = \"{service}\"\nstage = \"shadow\"\n");
             }

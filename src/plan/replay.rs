@@ -8,7 +8,7 @@ use http::Method;
 use crate::compile::Snapshot;
 use crate::learn::RecordedRequest;
 use crate::message::{Fields, Name, percent_encoded};
-use crate::migration::{Answers, Dial, Policy, bucket};
+use crate::migration::{Answers, Dial, Policy, Stage, bucket};
 use crate::route::{ConditionKind, Facts, RouteId, normalise_bytes};
 
 /// The dial that a route has under a file; `None`: what the file says.
@@ -28,6 +28,8 @@ pub(super) enum Answerer {
 pub(super) struct Place<'a> {
     pub route: Option<&'a str>,
     pub by: Answerer,
+    /// The route's service.
+    pub service: Option<&'a str>,
     /// The client's bucket is not known under this file: another one was drawn for it.
     pub estimated: bool,
     /// The route's clients are divided by their buckets.
@@ -38,6 +40,12 @@ impl Place<'_> {
     /// Who answers then; `None`: who answers now.
     pub(super) fn change(&self, after: &Self) -> Option<Answerer> {
         (self.by != after.by).then_some(after.by)
+    }
+
+    /// Both are services, and not the same one.
+    pub(super) fn changes_service(&self, after: &Self) -> bool {
+        let both = (self.by, after.by) == (Answerer::Service, Answerer::Service);
+        both && self.service.is_some() && after.service.is_some() && self.service != after.service
     }
 }
 
@@ -99,7 +107,7 @@ impl<'a> Replay<'a> {
     }
 
     pub(super) fn place<'s>(&self, snapshot: &'s Snapshot, dials: DialOf<'_>, number: u64) -> Place<'s> {
-        let nowhere = Place { route: None, by: Answerer::Monolith, estimated: false, divides: false };
+        let nowhere = Place { route: None, by: Answerer::Monolith, service: None, estimated: false, divides: false };
         let Ok(normal) = normalise_bytes(self.request.path.as_bytes(), &snapshot.matching) else { return nowhere };
         let found = snapshot.table.select(&self.facts(normal.as_str()), &normal).ok().flatten();
         let Some((found, route)) = found.and_then(|found| Some((found, snapshot.routes.get(found.route.index())?)))
@@ -107,13 +115,18 @@ impl<'a> Replay<'a> {
             return nowhere;
         };
         let dial = dials(found.route).unwrap_or(route.policy.dial);
-        let (moved, estimated) = self.side(&route.policy, dial, number);
+        let (moved, estimated) = match dial.stage {
+            Stage::Retired => self.side(&route.policy, dial, number),
+            _ if snapshot.server.monolith_only => (false, false),
+            _ => self.side(&route.policy, dial, number),
+        };
         let by = match (moved, &route.redirect) {
             (false, _) => Answerer::Monolith,
             (true, Some(_)) => Answerer::Redirect,
             (true, None) => Answerer::Service,
         };
-        Place { route: Some(&route.name), by, estimated, divides: dial.stage.divides() }
+        let service = route.policy.service.map(|id| &*snapshot.upstreams[id.index()].name);
+        Place { route: Some(&route.name), by, service, estimated, divides: dial.stage.divides() }
     }
 
     /// The number of the route that takes it.

@@ -84,6 +84,8 @@ pub struct PlannedEndpoint {
     /// Of these, at an upstream other than the monolith.
     pub before: u64,
     pub after: u64,
+    /// Of those after, at another service than before.
+    pub other_service: u64,
     /// Of these, answered by a redirect of the route: neither side gets them.
     pub redirected_before: u64,
     pub redirected_after: u64,

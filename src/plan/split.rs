@@ -7,7 +7,7 @@ use super::files::Files;
 use super::replay::{DialOf, NamedValues, Replay, is_safe};
 use crate::compile::Snapshot;
 use crate::endpoint::UpstreamId;
-use crate::inventory::unmasked;
+use crate::inventory::{about, unmasked};
 use crate::learn::Recorded;
 use crate::migration::{Answers, Dial, Percent};
 use crate::route::{Route, RouteId};
@@ -49,6 +49,8 @@ pub(super) fn writes_split(files: &Files<'_>, recorded: &Recorded) -> Vec<Writes
             }
             None => "the monolith answers the rest of it, so move both together".to_owned(),
         };
+        let sampled = recorded.requests.iter().any(|request| request.weight > 1);
+        let writes = if sampled { about(writes, writes.to_string()) } else { writes.to_string() };
         let message =
             format!("some clients read {resource} on one side and write it on the other ({writes} writes): {remedy}");
         found.push(WritesSplit { route, other, flag: PlanFlag { code: "writes-split", danger: true, message } });

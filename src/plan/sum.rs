@@ -7,7 +7,7 @@ use http::Method;
 
 use super::replay::{Answerer, Place, is_safe};
 use super::report::{MovedClients, PlannedEndpoint};
-use crate::inventory::unmasked;
+use crate::inventory::{about, unmasked};
 use crate::learn::RecordedRequest;
 use crate::migration::{CopiesTo, Policy, WriteCopies};
 use crate::route::Route;
@@ -35,6 +35,8 @@ pub(super) struct Sum {
     to: HashSet<u64>,
     back: HashSet<u64>,
     estimated: bool,
+    /// One recorded request stands for several: counts are estimates.
+    sampled: bool,
     /// What other routes take now.
     pub taken_from: BTreeMap<String, u64>,
     /// What no route takes now.
@@ -58,6 +60,8 @@ struct Cell {
     back: u64,
     /// Those that are answered by a redirect, and were not.
     redirected: u64,
+    /// Those that one service answers now, and another one then.
+    other_service: u64,
 }
 
 impl Sum {
@@ -69,9 +73,11 @@ impl Sum {
         cell.requests += weight;
         cell.before += if_by(before, Answerer::Service);
         cell.after += if_by(after, Answerer::Service);
+        cell.other_service += if before.changes_service(after) { weight } else { 0 };
         cell.redirected_before += if_by(before, Answerer::Redirect);
         cell.redirected_after += if_by(after, Answerer::Redirect);
         // Where one stands for several, some clients may not be among the recorded at all.
+        self.sampled |= request.weight > 1;
         self.estimated |= before.estimated || after.estimated || request.weight > 1;
         let hash = request.unit.as_ref().map(|unit| unit.hash);
         self.all.extend(hash);
@@ -104,7 +110,7 @@ impl Sum {
             what.push("takes other requests".to_owned());
         }
         if self.gained > 0 {
-            what.push(format!("takes {} requests that no route takes now", self.gained));
+            what.push(format!("takes {} requests that no route takes now", self.number(self.gained)));
         }
         if self.lost > 0 {
             what.push("no longer takes all of its requests".to_owned());
@@ -117,7 +123,15 @@ impl Sum {
 
     /// Who takes the requests of a route that is no longer there.
     pub(super) fn heirs(&self) -> impl Iterator<Item = String> + '_ {
-        self.given_to.iter().map(|(other, requests)| format!("`{other}` takes {requests} of its requests"))
+        let told = |requests| self.number(requests);
+        self.given_to
+            .iter()
+            .map(move |(other, requests)| format!("`{other}` takes {} of its requests", told(*requests)))
+    }
+
+    /// A count in words: of a sample an estimate, `~87`.
+    pub(super) fn number(&self, requests: u64) -> String {
+        if self.sampled { about(requests, requests.to_string()) } else { requests.to_string() }
     }
 
     pub(super) fn requests(&self) -> u64 {
@@ -138,6 +152,7 @@ impl Sum {
                 requests: cell.requests,
                 before: cell.before,
                 after: cell.after,
+                other_service: cell.other_service,
                 redirected_before: cell.redirected_before,
                 redirected_after: cell.redirected_after,
                 copies: route.and_then(|route| copies(&route.policy, method)),

@@ -166,16 +166,20 @@ fn flags(difference: &Difference, sum: &Sum, any_traffic: bool) -> Vec<PlanFlag>
         let whither = match redirected {
             0 => "change their side".to_owned(),
             all if all == writes => "are answered by a redirect".to_owned(),
-            some => format!("change their side; a redirect answers {some} of them"),
+            some => format!("change their side; a redirect answers {} of them", sum.number(some)),
         };
-        flag("writes-move", true, format!("{writes} requests that change something {whither}"));
+        flag("writes-move", true, format!("{} requests that change something {whither}", sum.number(writes)));
     }
     let lost = sum.lost;
     if lost > 0 {
-        flag("no-longer-matched", true, format!("{lost} requests that it takes now would be taken by no route"));
+        flag(
+            "no-longer-matched",
+            true,
+            format!("{} requests that it takes now would be taken by no route", sum.number(lost)),
+        );
     }
     for (other, requests) in &sum.taken_from {
-        flag("shadowed-by", false, format!("it takes {requests} requests that `{other}` takes now"));
+        flag("shadowed-by", false, format!("it takes {} requests that `{other}` takes now", sum.number(*requests)));
     }
     if difference.redraws || sum.redrawn > 0 {
         let clients = sum.clients();
