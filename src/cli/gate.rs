@@ -19,7 +19,7 @@ pub fn gate(args: &GateArgs) -> Exit {
             term::fail(&detail, None);
             return Exit::Findings;
         }
-        Err(error) => return not_found(&error),
+        Err(error) => return not_found(&error, &args.route),
     }
     Exit::Fine
 }

@@ -37,7 +37,7 @@ pub fn journal(args: &JournalArgs) -> Exit {
     }
     if let (Some(route), true) = (&args.route, entries.is_empty()) {
         if let Err(error) = client.get::<Value>(&format!("/api/v1/routes/{route}")) {
-            return not_found(&error);
+            return not_found(&error, route);
         }
         if !args.json {
             term::say(&format!("nothing is written about the route `{route}` yet"));

@@ -22,7 +22,7 @@ pub fn logs(args: &LogsArgs) -> Exit {
         && let Err(error @ AdminError::Refused { status: 404, .. }) =
             client.get::<Value>(&format!("/api/v1/routes/{route}"))
     {
-        return not_found(&error);
+        return not_found(&error, route);
     }
     let stream = match client.stream(&target(args)) {
         Ok(stream) => stream,

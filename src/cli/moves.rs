@@ -62,7 +62,7 @@ pub fn act(act: Act, args: &ActArgs, mut body: Map<String, Value>) -> Exit {
     }
     let client = match AdminClient::new(&args.admin) {
         Ok(client) => client,
-        Err(error) => return failed(&error),
+        Err(error) => return failed(&error, &args.route),
     };
     let path = format!("/api/v1/routes/{}/{}", args.route, act.as_str());
     let mut answer = client.act(&path, &Value::Object(body.clone()), &claimed());
@@ -87,7 +87,7 @@ pub fn act(act: Act, args: &ActArgs, mut body: Map<String, Value>) -> Exit {
     }
     let moved = match answer {
         Ok(moved) => moved,
-        Err(error) => return failed(&error),
+        Err(error) => return failed(&error, &args.route),
     };
     if args.json {
         term::json(&moved);
@@ -107,9 +107,9 @@ pub fn act(act: Act, args: &ActArgs, mut body: Map<String, Value>) -> Exit {
 }
 
 /// 1: refused, whatever is wrong about it; 2: not reachable, or not made.
-fn failed(error: &AdminError) -> Exit {
+fn failed(error: &AdminError, route: &str) -> Exit {
     let AdminError::Refused { status: status @ (400 | 409 | 412), detail, .. } = error else {
-        return not_found(error);
+        return not_found(error, route);
     };
     let help = match status {
         412 => Some("look at `multilith journal ROUTE`, then say it again with the new `--expect-seq`"),
@@ -122,9 +122,9 @@ fn failed(error: &AdminError) -> Exit {
 }
 
 /// What could not be asked for: there is no such route (1), or no proxy that answers (2).
-pub fn not_found(error: &AdminError) -> Exit {
-    if let AdminError::Refused { status: 404, detail, .. } = error {
-        term::fail(detail, Some("`multilith status` has the names of the routes"));
+pub fn not_found(error: &AdminError, route: &str) -> Exit {
+    if let AdminError::Refused { status: 404, .. } = error {
+        term::fail(&format!("there is no route `{route}`"), Some("`multilith status` has the names of the routes"));
         return Exit::Findings;
     }
     term::fail(&error.to_string(), error.help());

@@ -158,12 +158,18 @@ fn row(frame: &Layout<'_>, endpoint: &LearnedEndpoint, most: u64) -> Markup {
                 @if guessed { " " (frame.act("Not a parameter", "link sm", &format!("do=rule&key=literal&field={}", percent_encoded(&endpoint.path)))) }
             }
             td.dim data-l="Last asked" {
-                span.nw { (endpoint.last_seen.as_deref().map_or_else(String::new, |at| ago(at, jiff::Timestamp::now()))) }
+                span.nw { (endpoint.last_seen.as_deref().map_or_else(String::new, |at| asked(at, jiff::Timestamp::now()))) }
                 @if endpoint.callers > 0 { ", " (about(endpoint.callers, count(endpoint.callers))) @if endpoint.callers == 1 { " client" } @else { " clients" } }
                 @if !endpoint.agents.is_empty() { ": " (plain(&endpoint.asked_by(MOST_AGENTS))) }
             }
         }
     }
+}
+
+/// The minute is known, and the figures are of up to a minute ago: somebody may have asked since.
+fn asked(at: &str, now: jiff::Timestamp) -> String {
+    let is_new = at.parse::<jiff::Timestamp>().is_ok_and(|at| now.duration_since(at).as_secs() < 120);
+    if is_new { "within two minutes".to_owned() } else { ago(at, now) }
 }
 
 /// `~12 numbers`, `1 number`.

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use super::pattern::{anchors_at_ends, is_portable, looks_escaped};
+use super::pattern::{anchors_at_ends, is_portable, looks_escaped, names_its_characters};
 use super::rules::{Edits, ExportRule, Guard, STANDARD_METHODS, host_for, is_encoded, is_unseen, ordered};
 use super::{ExportTarget, fallback, location};
 use crate::compile::Snapshot;
@@ -79,7 +79,7 @@ pub(super) fn left_out(snapshot: &Snapshot, target: ExportTarget) -> Vec<NotExpo
     }
     for route in &snapshot.routes {
         of_route(&mut list, route);
-        conditions(&mut list, route);
+        conditions(&mut list, snapshot, route);
         division(&mut list, route);
     }
     for rule in ordered(snapshot, target) {
@@ -197,8 +197,16 @@ fn of_route(list: &mut List, route: &Route) {
     list.say(nginx && changed, name, "answer.set", "nginx adds headers and cannot take those of a service away");
 }
 
-fn conditions(list: &mut List, route: &Route) {
+fn conditions(list: &mut List, snapshot: &Snapshot, route: &Route) {
     let name = &*route.name;
+    let is_guarded = |route: &Route| {
+        let identity = &route.identity;
+        !route.allow.is_empty() || route.jwt.is_some() || identity.forward.is_some() || identity.exchange.is_some()
+    };
+    let any_guard = snapshot.routes.iter().any(|route| is_guarded(route));
+    let forces = |condition: &Condition| {
+        snapshot.server.force.as_ref().is_some_and(|rule| *rule.header.as_str() == *condition.name)
+    };
     let regex = |condition: &Condition| match &condition.kind {
         ConditionKind::Regex(regex) => Some(!is_portable(regex.as_str())),
         _ => None,
@@ -212,6 +220,22 @@ fn conditions(list: &mut List, route: &Route) {
         let foreign = all.iter().filter_map(regex).any(|foreign| foreign)
             || key == "cookies" && list.is(&[Envoy]) && all.iter().any(within);
         list.say(foreign, name, key, "its regex uses what this target's dialect lacks; no request takes the route, and all that could are refused where it is guarded");
+        let loose = |condition: &Condition| match &condition.kind {
+            ConditionKind::Regex(regex) => !names_its_characters(regex.as_str()),
+            _ => false,
+        };
+        list.say(
+            any_guard && all.iter().any(loose),
+            name,
+            key,
+            "its regex may take other bytes than here where they are not ASCII, and so lead past what guards a route: name the characters, as in `^[a-z0-9]+$`",
+        );
+        list.say(
+            key == "headers" && list.is(&[HttpRoute]) && all.iter().any(forces),
+            name,
+            key,
+            "the header that forces a side is believed from every client",
+        );
         let raw = key == "query" && list.is(&[Nginx, Envoy]) && all.iter().any(|condition| regex(condition).is_some());
         list.say(raw, name, key, "its regex sees the value as it stands in the URL, percent-encoded");
         let spelt = key == "query" && list.is(&[Envoy]) && all.iter().any(|condition| is_encoded(&condition.name));
@@ -242,7 +266,7 @@ fn conditions(list: &mut List, route: &Route) {
             unseen,
             name,
             key,
-            "it is written behind the match, which sees what a client says; no request takes the route, and all that could are refused where it is guarded",
+            "the match sees another value of it than here, which a client may have said; no request takes the route, and all that could are refused where it is guarded",
         );
         let empty = |condition: &Condition| match &condition.kind {
             ConditionKind::Equal(value) => {

@@ -335,6 +335,27 @@ pub(super) fn is_portable(regex: &str) -> bool {
     true
 }
 
+/// Whether a regex takes the same values here and there whatever bytes a client sends: it names each character that it takes. Others
+/// take bytes that are not ASCII in one dialect and not in the other.
+pub(super) fn names_its_characters(regex: &str) -> bool {
+    let (mut is_escaped, mut in_class, mut before) = (false, false, b' ');
+    regex.bytes().all(|byte| {
+        let last = std::mem::replace(&mut before, byte);
+        if std::mem::take(&mut is_escaped) {
+            return !byte.is_ascii_alphabetic();
+        }
+        match byte {
+            b'\\' => is_escaped = true,
+            b'^' if in_class && last == b'[' => return false,
+            b'[' => in_class = true,
+            b']' => in_class = false,
+            b'.' => return in_class,
+            _ => {}
+        }
+        true
+    })
+}
+
 /// Whether a regex over a value can be one over a piece of a longer text: its anchors stand at its ends, and bind all of it.
 pub(super) fn anchors_at_ends(regex: &str) -> bool {
     let inner = regex.strip_prefix('^').unwrap_or(regex);

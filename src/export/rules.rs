@@ -199,8 +199,13 @@ pub(super) fn can_ask(target: ExportTarget, source: ConditionSource, condition: 
 
 /// Whether the target's match sees what a client says in this header, where multilith has replaced or removed it.
 pub(super) fn is_unseen(target: ExportTarget, name: &str) -> bool {
+    // What belongs to one connection is the target's own.
+    const OF_A_CONNECTION: [&str; 6] =
+        ["connection", "keep-alive", "proxy-connection", "te", "transfer-encoding", "upgrade"];
     match target {
-        ExportTarget::Nginx | ExportTarget::Haproxy => false,
+        ExportTarget::Nginx => false,
+        _ if OF_A_CONNECTION.contains(&name) => true,
+        ExportTarget::Haproxy => false,
         ExportTarget::Envoy => ["x-forwarded-host", "x-forwarded-port", "x-real-ip", "x-request-id"].contains(&name),
         ExportTarget::HttpRoute => {
             name == "x-real-ip" || is_of_forgeable_family(name.as_bytes()) || FORGEABLE_NAMES.contains(&name)

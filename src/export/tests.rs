@@ -97,6 +97,16 @@ fn a_regex_that_a_target_would_read_otherwise_is_not_written() {
     ] {
         assert_eq!(pattern::anchors_at_ends(regex), ends, "{regex}");
     }
+    for (regex, names) in [
+        ("^[a-z0-9]+$", true),
+        ("^(de|at)-\\.$", true),
+        ("^[.]$", true),
+        ("^a.b$", false),
+        ("^[^a]$", false),
+        ("^\\d+$", false),
+    ] {
+        assert_eq!(pattern::names_its_characters(regex), names, "{regex}");
+    }
     let foreign = snapshot(
         "[routes.german]\npath = \"/\"\nheaders = { accept-language = { regex = \"(?i)^de\" } }\nservice = \"users\"\nstage = \"migrated\"\n",
     );
@@ -443,4 +453,23 @@ fn cookies_are_read_by_haproxy_as_multilith_reads_them_and_empty_addresses_bear_
     assert!(!text.contains("req.cook("), "{text}");
     assert!(text.contains("{ res.fhdr(location) -m len gt 0 }"), "{text}");
     assert!(text.contains("http-request set-path / if"), "{text}");
+}
+
+#[test]
+fn a_regex_that_may_lead_past_a_guard_is_named() {
+    let route = |name: &str, more: &str| {
+        format!("[routes.{name}]\npath = \"/a/{{x}}\"\nservice = \"users\"\nstage = \"retired\"\n{more}\n")
+    };
+    let guarded = route("guarded", "allow = [\"10.0.0.0/8\"]");
+    for (regex, is_named) in [("^\\\\w+$", true), ("^a.b$", true), ("^[a-z]+$", false)] {
+        let open = route("open", &format!("headers = {{ x-tenant = {{ regex = \"{regex}\" }} }}"));
+        for target in [ExportTarget::Nginx, ExportTarget::Haproxy, ExportTarget::Envoy] {
+            let named = |text: &str| {
+                let left_out = export(&snapshot(text), target).left_out;
+                left_out.iter().any(|left| left.of == "open" && left.why.contains("past what guards"))
+            };
+            assert_eq!(named(&(open.clone() + &guarded)), is_named, "{regex} {target:?}");
+            assert!(!named(&open), "nothing is guarded");
+        }
+    }
 }
