@@ -1,48 +1,15 @@
 //! What a target cannot do of what the file asks for.
 
 use std::collections::BTreeSet;
-use std::fmt;
 
-use super::pattern::{anchors_at_ends, is_portable, looks_escaped, names_its_characters};
-use super::rules::{Edits, ExportRule, Guard, STANDARD_METHODS, host_for, is_encoded, is_unseen, ordered};
+use super::asked::conditions;
+use super::not_exported::{List, NotExported};
+use super::rules::{Edits, ExportRule, Guard, STANDARD_METHODS, host_for, ordered};
 use super::{ExportTarget, fallback, location};
 use crate::compile::Snapshot;
 use crate::endpoint::{Address, Balance, Eject, HttpVersions, Source, TargetSpec, UpstreamId, UpstreamSpec, Verify};
 use crate::migration::UnitSource;
-use crate::route::{Condition, ConditionKind, PathPiece, Route, Segment};
-
-/// A part of the file that the written configuration lacks.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct NotExported {
-    /// The route's or the upstream's name; empty: the file as a whole.
-    pub of: String,
-    pub key: String,
-    pub why: String,
-}
-
-impl fmt::Display for NotExported {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let dot = if self.of.is_empty() { "" } else { "." };
-        write!(f, "{}{dot}{}: {}", self.of, self.key, self.why)
-    }
-}
-
-struct List {
-    found: Vec<NotExported>,
-    target: ExportTarget,
-}
-
-impl List {
-    fn say(&mut self, asked: bool, of: &str, key: &str, why: &str) {
-        if asked {
-            self.found.push(NotExported { of: of.to_owned(), key: key.to_owned(), why: why.to_owned() });
-        }
-    }
-
-    fn is(&self, targets: &[ExportTarget]) -> bool {
-        targets.contains(&self.target)
-    }
-}
+use crate::route::{PathPiece, Route, Segment};
 
 use ExportTarget::{Envoy, Haproxy, HttpRoute, Nginx};
 
@@ -195,107 +162,6 @@ fn of_route(list: &mut List, route: &Route) {
     );
     let changed = !route.answer.headers.set.is_empty() || !route.answer.headers.add.is_empty();
     list.say(nginx && changed, name, "answer.set", "nginx adds headers and cannot take those of a service away");
-}
-
-fn conditions(list: &mut List, snapshot: &Snapshot, route: &Route) {
-    let name = &*route.name;
-    let is_guarded = |route: &Route| {
-        let identity = &route.identity;
-        !route.allow.is_empty() || route.jwt.is_some() || identity.forward.is_some() || identity.exchange.is_some()
-    };
-    let any_guard = snapshot.routes.iter().any(|route| is_guarded(route));
-    let forces = |condition: &Condition| {
-        snapshot.server.force.as_ref().is_some_and(|rule| *rule.header.as_str() == *condition.name)
-    };
-    let regex = |condition: &Condition| match &condition.kind {
-        ConditionKind::Regex(regex) => Some(!is_portable(regex.as_str())),
-        _ => None,
-    };
-    for (key, all) in [("headers", &route.rule.headers), ("cookies", &route.rule.cookies), ("query", &route.rule.query)]
-    {
-        let within = |condition: &Condition| match &condition.kind {
-            ConditionKind::Regex(regex) => !anchors_at_ends(regex.as_str()),
-            _ => false,
-        };
-        let foreign = all.iter().filter_map(regex).any(|foreign| foreign)
-            || key == "cookies" && list.is(&[Envoy]) && all.iter().any(within);
-        list.say(foreign, name, key, "its regex uses what this target's dialect lacks; no request takes the route, and all that could are refused where it is guarded");
-        let loose = |condition: &Condition| match &condition.kind {
-            ConditionKind::Regex(regex) => !names_its_characters(regex.as_str()),
-            _ => false,
-        };
-        list.say(
-            any_guard && all.iter().any(loose),
-            name,
-            key,
-            "its regex may take other bytes than here where they are not ASCII, and so lead past what guards a route: name the characters, as in `^[a-z0-9]+$`",
-        );
-        list.say(
-            key == "headers" && list.is(&[HttpRoute]) && all.iter().any(forces),
-            name,
-            key,
-            "the header that forces a side is believed from every client",
-        );
-        let raw = key == "query" && list.is(&[Nginx, Envoy]) && all.iter().any(|condition| regex(condition).is_some());
-        list.say(raw, name, key, "its regex sees the value as it stands in the URL, percent-encoded");
-        let spelt = key == "query" && list.is(&[Envoy]) && all.iter().any(|condition| is_encoded(&condition.name));
-        list.say(
-            spelt,
-            name,
-            key,
-            "its key has to be percent-encoded in the URL, which Envoy does not undo; no request takes the route, and all that could are refused where it is guarded",
-        );
-        let escaped =
-            |condition: &Condition| matches!(&condition.kind, ConditionKind::Equal(value) if looks_escaped(value));
-        list.say(
-            key == "query" && list.is(&[Envoy]) && all.iter().any(escaped),
-            name,
-            key,
-            "its value looks like an escape, which Envoy's regexes cannot tell from one; no request takes the route, and all that could are refused where it is guarded",
-        );
-        let underscored =
-            key == "headers" && list.is(&[Nginx]) && all.iter().any(|condition| condition.name.contains('_'));
-        list.say(
-            underscored,
-            name,
-            key,
-            "nginx drops headers with `_` in their names; no request takes the route, and all that could are refused where it is guarded",
-        );
-        let unseen = key == "headers" && all.iter().any(|condition| is_unseen(list.target, &condition.name));
-        list.say(
-            unseen,
-            name,
-            key,
-            "the match sees another value of it than here, which a client may have said; no request takes the route, and all that could are refused where it is guarded",
-        );
-        let empty = |condition: &Condition| match &condition.kind {
-            ConditionKind::Equal(value) => {
-                value.is_empty()
-                    && (key == "headers" && list.is(&[Nginx, HttpRoute]) || key == "query" && list.is(&[HttpRoute]))
-            }
-            ConditionKind::Regex(regex) => list.is(&[Nginx]) && regex.is_match(""),
-            ConditionKind::Present | ConditionKind::Absent => false,
-        };
-        let empty = all.iter().any(empty);
-        list.say(
-            empty,
-            name,
-            key,
-            "an empty value cannot be asked for; no request takes the route, and all that could are refused where it is guarded",
-        );
-        if list.target != HttpRoute {
-            continue;
-        }
-        list.say(
-            key == "cookies" && !all.is_empty(),
-            name,
-            key,
-            "no match on cookies; no request takes the route, and all that could are refused where it is guarded",
-        );
-        let kinds =
-            all.iter().filter(|_| key != "cookies").any(|condition| !matches!(condition.kind, ConditionKind::Equal(_)));
-        list.say(kinds, name, key, "only equal values are in the standard; no request takes the route, and all that could are refused where it is guarded");
-    }
 }
 
 fn division(list: &mut List, route: &Route) {

@@ -4,6 +4,7 @@
 
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
+mod asked;
 mod envoy;
 mod fallback;
 mod forgeable;
@@ -12,6 +13,7 @@ mod httproute;
 mod left_out;
 mod location;
 mod nginx;
+mod not_exported;
 mod pattern;
 mod rules;
 
@@ -21,7 +23,7 @@ mod tests;
 use crate::compile::Snapshot;
 use crate::migration::Stage;
 
-pub use left_out::NotExported;
+pub use not_exported::NotExported;
 
 /// Whose configuration is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -6,8 +6,9 @@ mod values;
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use super::left_out::{NotExported, used};
+use super::left_out::used;
 use super::location::{self, HEADERS, Part, Row};
+use super::not_exported::NotExported;
 use super::pattern::{self, Captures};
 use super::rules::{ConditionSource, ExportRule, Guard, Share, host_for};
 use super::{ExportTarget, fallback, forgeable};

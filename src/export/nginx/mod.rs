@@ -5,7 +5,8 @@ mod server;
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
-use super::left_out::{NotExported, used};
+use super::left_out::used;
+use super::not_exported::NotExported;
 use super::pattern::{self, Captures};
 use super::rules::{ConditionSource, ExportRule, host_for};
 use super::{ExportTarget, forgeable};

@@ -415,7 +415,7 @@ fn a_shadow_is_planned_with_what_it_copies_and_an_export_gets_what_was_recorded_
             user += 1;
             client.request("GET", &format!("/orders/{user}"), &[&format!("X-User: u{user}")]);
             client.request("POST", &format!("/orders/{user}"), &["Content-Length: 0"]);
-            (0..1 + user % 3).for_each(|_| drop(client.request("GET", "/elsewhere", &[])));
+            (0..=user % 3).for_each(|_| drop(client.request("GET", "/elsewhere", &[])));
         }
         let (_, answer) = plan(&edge, &edge.text(shadow));
         let endpoints = answer["plan"]["routes"][0]["endpoints"].as_array().cloned().unwrap_or_default();
