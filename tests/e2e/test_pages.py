@@ -22,7 +22,7 @@ url = "http://127.0.0.1:{rewritten}"
 path    = "/admin/auth/user/{{*rest}}"
 service = "admin"
 stage   = "shadow"
-shadow  = {{ compare = {{ examples = "values", noise = {{ replay = "100%", per_second = 100 }} }} }}
+shadow  = {{ timeout = "60s", compare = {{ examples = "values", noise = {{ replay = "100%", per_second = 100 }} }} }}
 """
 
 # Fewer than may be in flight as copies.
