@@ -164,8 +164,7 @@ pub fn report(parts: &Parts, generation: &Generation, role: Role) -> InventoryRe
 }
 
 fn standing(parts: &Parts, generation: &Generation, entry: &RouteInForce) -> StandingRoute {
-    let held = entry.state.held();
-    let moved = held.and_then(|held| held.since.as_deref().and_then(|since| since.parse::<jiff::Timestamp>().ok()));
+    let moved = entry.state.held().and_then(|held| held.moved_at());
     let goes_back = entry.policy.shadow.as_ref().is_some_and(|shadow| shadow.reverse);
     let compared = if goes_back { parts.app.shadow.report(entry.name(), None) } else { None };
     StandingRoute {

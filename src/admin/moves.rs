@@ -10,6 +10,7 @@ use super::Parts;
 use super::access::Caller;
 use super::reply::Reply;
 use super::seen::seen;
+use super::status::{Window, route_status};
 use crate::gate::{GateReport, WrittenDial};
 use crate::message::form_value;
 use crate::migration::dial::By;
@@ -109,8 +110,11 @@ pub async fn answer(parts: &Arc<Parts>, caller: &Caller, below: &str, asked: &Ap
     let who = asked.who(caller);
     let reason = cut(body.reason.as_deref().unwrap_or_default()).to_owned();
     let moving = move || {
-        let evidence = gate_of(&parts, &route).map(|report| report.why);
-        let author = Author { by: By::Person, who: &who, reason: &reason, verdict: seen(&parts, &route) };
+        let window = Window::default();
+        let row = route_status(&parts, &route, window);
+        let verdict = row.as_ref().and_then(|row| seen(row, window));
+        let evidence = row.and_then(|row| row.gate).map(|gate| gate.why);
+        let author = Author { by: By::Person, who: &who, reason: &reason, verdict };
         let request =
             MoveRequest { route: &route, asked: act, author, expect_seq, write: body.write, unasked: body.unasked };
         let moved = parts.reloader.turn(&request)?;

@@ -56,21 +56,10 @@ pub fn tried(parts: &Parts, text: &str) -> Tried {
     if !include.is_empty() && in_force.files().first().is_some_and(|main| includes(in_force.text_of(main)) == include) {
         let has_secrets = redacted(text) != text;
         for file in in_force.files().iter().filter(|file| file.included) {
-            let text = in_force.text_of(file);
-            sources.push(&file.name, &if has_secrets { Cow::Borrowed(text) } else { redacted(text) }, true);
+            sources.push(&file.name, &as_sent(in_force.text_of(file), has_secrets), true);
         }
     }
     Tried { include, ..tried_all(parts, &Arc::new(sources)) }
-}
-
-/// What a text includes, as it names it.
-fn includes(text: &str) -> Vec<String> {
-    let named = text.parse::<toml::Table>().ok().and_then(|mut table| table.remove("include"));
-    match named {
-        Some(toml::Value::String(one)) => vec![one],
-        Some(toml::Value::Array(all)) => all.iter().filter_map(|one| one.as_str().map(str::to_owned)).collect(),
-        _ => Vec::new(),
-    }
 }
 
 /// The same for a configuration of several files.
@@ -90,15 +79,28 @@ pub fn tried_all(parts: &Parts, sources: &Arc<Sources>) -> Tried {
     Tried { diagnostics: report_all(&diagnostics, sources).diagnostics, variables, include: Vec::new(), plan }
 }
 
+/// What a text includes, as it names it.
+fn includes(text: &str) -> Vec<String> {
+    let named = text.parse::<toml::Table>().ok().and_then(|mut table| table.remove("include"));
+    match named {
+        Some(toml::Value::String(one)) => vec![one],
+        Some(toml::Value::Array(all)) => all.iter().filter_map(|one| one.as_str().map(str::to_owned)).collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// A text in force beside one that was sent: without its secrets where that has none of its own.
+fn as_sent(text: &str, has_secrets: bool) -> Cow<'_, str> {
+    if has_secrets { Cow::Borrowed(text) } else { redacted(text) }
+}
+
 /// The file in force, compiled as the text was: without variables and files, and without its secrets where the text has none of its
 /// own, as one from the console's box. What only this process may know is no difference then. `None`: it cannot be compiled so.
 fn in_force_as_sent(in_force: &Sources, sent: &Sources) -> Option<Snapshot> {
     let has_secrets = redacted(sent.text()) != sent.text();
     let mut sources = Sources::default();
     for file in in_force.files() {
-        let text = in_force.text_of(file);
-        let text = if has_secrets { Cow::Borrowed(text) } else { redacted(text) };
-        sources.push(&file.name, &text, file.included);
+        sources.push(&file.name, &as_sent(in_force.text_of(file), has_secrets), file.included);
     }
     compiled(&Arc::new(sources)).0
 }

@@ -2,14 +2,11 @@
 
 use serde_json::{Value, json};
 
-use super::Parts;
-use super::status::{RouteStatus, Window, route_status};
+use super::status::{RouteStatus, Window};
 
-/// The evidence of the route's gate, or else the failures of both sides in the window. `None`: nobody asked either side.
-pub fn seen(parts: &Parts, route: &str) -> Option<Value> {
-    let window = Window::default();
-    let row = route_status(parts, route, window)?;
-    of_gate(&row).or_else(|| of_window(&row, window.length.as_secs()))
+/// The evidence of the route's gate, or else the failures of both sides in the window of its row. `None`: nobody asked either side.
+pub fn seen(row: &RouteStatus, window: Window) -> Option<Value> {
+    of_gate(row).or_else(|| of_window(row, window.length.as_secs()))
 }
 
 fn of_gate(row: &RouteStatus) -> Option<Value> {

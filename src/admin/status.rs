@@ -185,10 +185,15 @@ impl Stood {
     pub fn is_long(self) -> bool {
         self.seconds >= self.retire_after
     }
+
+    /// The monolith has not answered for as long as a route must stand before it may retire.
+    pub fn is_left_alone(self) -> bool {
+        self.monolith_quiet.is_none_or(|quiet| quiet >= self.retire_after)
+    }
 }
 
 pub fn stood(parts: &Parts, generation: &Generation, entry: &RouteInForce, now: Instant) -> Stood {
-    let moved = entry.state.held().and_then(|held| held.since.as_deref()?.parse::<jiff::Timestamp>().ok());
+    let moved = entry.state.held().and_then(|held| held.moved_at());
     let uptime = parts.app.live.uptime(now).as_secs_f64();
     let seconds = moved.map_or(uptime, |moved| jiff::Timestamp::now().duration_since(moved).as_secs_f64().max(0.0));
     let quiet = entry.meters.quiet(meter_index(&entry.policy, Side::Monolith), now);

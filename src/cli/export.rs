@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::arguments::{ExportArgs, ExportTo};
 use serde_json::{Value, json};
 
+use super::arguments::{ExportArgs, ExportTo};
 use super::compiled::compiled;
 use super::plan::in_state_dir;
 use super::{Exit, term};

@@ -1,6 +1,6 @@
 //! The paths that `inventory --from-log` is given: what `check` refuses in `[inventory]` is refused here, too.
 
-use crate::route::{Segment, Template, TemplateError};
+use crate::route::{Template, TemplateError};
 
 /// Why a path was not taken.
 #[derive(Debug, thiserror::Error)]
@@ -15,16 +15,12 @@ pub enum NotTaken {
 
 /// A path of `--literal`, by the rules of `[inventory] literal`.
 pub fn literal_path(text: &str) -> Result<String, NotTaken> {
-    if has_parameter(text)? { Err(NotTaken::NotLiteral) } else { Ok(text.to_owned()) }
+    if Template::parse(text)?.is_literal() { Ok(text.to_owned()) } else { Err(NotTaken::NotLiteral) }
 }
 
 /// A template of `--parameter`, by the rules of `[inventory] parameter`.
 pub fn parameter_template(text: &str) -> Result<String, NotTaken> {
-    if has_parameter(text)? { Ok(text.to_owned()) } else { Err(NotTaken::NoParameter) }
-}
-
-fn has_parameter(text: &str) -> Result<bool, TemplateError> {
-    Ok(Template::parse(text)?.segments().iter().any(|segment| !matches!(segment, Segment::Literal(_))))
+    if Template::parse(text)?.is_literal() { Err(NotTaken::NoParameter) } else { Ok(text.to_owned()) }
 }
 
 #[cfg(test)]

@@ -14,9 +14,8 @@ use super::compiled::compiled;
 use super::{AdminArgs, Exit, PlanArgs, term};
 use crate::compile::Snapshot;
 use crate::diagnostic::plural;
-use crate::inventory::about;
 use crate::learn::{Recorded, read_recorded};
-use crate::plan::{DialNow, PlanReport, PlanTraffic, PlannedRoute, plan};
+use crate::plan::{DialNow, PlanReport, PlanTraffic, PlannedRoute, number, plan};
 use crate::reload::ConfigSource;
 use crate::route::{Condition, ConditionKind, Route};
 use crate::store::{KeptDial, Store};
@@ -202,7 +201,7 @@ fn told(report: &PlanReport, new: &Path, allow: &[String]) -> String {
         "no traffic to judge by".to_owned()
     } else {
         let stand_for = if traffic.is_sample() {
-            format!(", a sample that stands for {}", about(traffic.requests, traffic.requests.to_string()))
+            format!(", a sample that stands for {}", number(traffic.requests, true))
         } else {
             String::new()
         };
@@ -340,9 +339,7 @@ fn one(text: &mut String, route: &PlannedRoute, traffic: PlanTraffic) {
         let _ = writeln!(text, "      {moved}; {back}");
     }
     // Counts of a sample are estimates.
-    let count = |requests: u64| {
-        if traffic.is_sample() { about(requests, requests.to_string()) } else { requests.to_string() }
-    };
+    let count = |requests: u64| number(requests, traffic.is_sample());
     for endpoint in route.endpoints.iter().take(12) {
         let (all, before, after) = (count(endpoint.requests), count(endpoint.before), count(endpoint.after));
         let moves = match (endpoint.before == endpoint.after, endpoint.after) {

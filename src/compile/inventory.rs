@@ -6,7 +6,7 @@ use super::InventorySettings;
 use super::draft::Draft;
 use crate::config::{self, Field, Item};
 use crate::diagnostic::Code;
-use crate::route::{Segment, Template};
+use crate::route::Template;
 
 const DEFAULT_RETIRE_AFTER: Duration = Duration::from_secs(14 * 86_400);
 
@@ -16,12 +16,10 @@ pub(super) fn compile(file: &config::File, draft: &mut Draft<'_>) -> InventorySe
     InventorySettings {
         learn: inventory.learn.or(true),
         literal: paths(&inventory.literal, draft, |template| {
-            let literal = template.segments().iter().all(|segment| matches!(segment, Segment::Literal(_)));
-            (!literal).then_some("`literal` names a path without parameters")
+            (!template.is_literal()).then_some("`literal` names a path without parameters")
         }),
         parameter: paths(&inventory.parameter, draft, |template| {
-            let literal = template.segments().iter().all(|segment| matches!(segment, Segment::Literal(_)));
-            literal.then_some("`parameter` names a template with a parameter")
+            template.is_literal().then_some("`parameter` names a template with a parameter")
         }),
         retire_after: inventory.retire_after.or(DEFAULT_RETIRE_AFTER),
     }

@@ -293,7 +293,8 @@ async fn moved(
             "a new file came in force meanwhile: look again before you move anything".to_owned(),
         );
     }
-    let Some(row) = route_status(parts, &route, Window::default()) else {
+    let window = Window::default();
+    let Some(row) = route_status(parts, &route, window) else {
         return Done::Refused(404, "there is no such route".to_owned());
     };
     let against = verb == "promote" && !sure(&row);
@@ -310,9 +311,9 @@ async fn moved(
         (false, _) => reason,
     };
     let (write, who, moving) = (form.get("write") == "1", who.to_owned(), Arc::clone(parts));
-    let of = route.clone();
+    let (of, verdict) = (route.clone(), seen(&row, window));
     let turn = move || {
-        let author = Author { by: By::Person, who: &who, reason: &reason, verdict: seen(&moving, &of) };
+        let author = Author { by: By::Person, who: &who, reason: &reason, verdict };
         // The page before this one asked.
         let unasked = false;
         let request = MoveRequest { route: &of, asked, author, expect_seq: Some(expected), write, unasked };

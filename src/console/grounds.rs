@@ -50,11 +50,9 @@ pub trait Grounds {
     fn side_counts(&self) -> Vec<SideCount>;
     /// Of all sides in the window.
     fn requests(&self) -> u64;
-    /// Seconds since the monolith answered last; `None`: not since the program began.
-    fn monolith_quiet(&self) -> Option<f64>;
     /// Answers of the service since the program began.
     fn service_answered(&self) -> u64;
-    /// In its stage.
+    /// In its stage, and without the monolith.
     fn stood(&self) -> Stood;
 
     /// A side that clients are left to, because no gate would take it back, fails clearly more often than the monolith.

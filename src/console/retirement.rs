@@ -27,13 +27,13 @@ pub fn checks(route: &impl Grounds) -> [Check; 3] {
         Some(rate) if rate > monolith.unwrap_or(0.0) + NO_WORSE => ("bad", "✕", failing(rate, route)),
         Some(rate) => (fine.0, fine.1, format!("{}{yet}", failing(rate, route))),
     };
-    let asked = match (route.fallbacks(), route.monolith_quiet()) {
+    let stood = route.stood();
+    let asked = match (route.fallbacks(), stood.monolith_quiet) {
         (0, None) => ("good", "✓", "not once since the start".to_owned()),
-        (0, Some(quiet)) if is_left_alone(route) => ("good", "✓", format!("not for {}", span(quiet))),
+        (0, Some(quiet)) if stood.is_left_alone() => ("good", "✓", format!("not for {}", span(quiet))),
         (0, Some(quiet)) => ("warn", "!", format!("it answered {} ago", span(quiet))),
         (fell, _) => ("warn", "!", format!("{} fell back in the last five minutes", counted(fell, "request"))),
     };
-    let stood = route.stood();
     let long = if stood.is_long() {
         ("good", "✓", format!("for {}", span(stood.seconds)))
     } else {
@@ -49,11 +49,6 @@ pub fn checks(route: &impl Grounds) -> [Check; 3] {
 fn failing(rate: f64, route: &impl Grounds) -> String {
     let service = route.side_counts().iter().filter(|side| !side.is_monolith).map(|side| side.requests).sum();
     format!("{} of {}, {} since the start", percent(rate), count(service), count(route.service_answered()))
-}
-
-/// The monolith has not answered for as long as a route must stand before it may retire.
-pub fn is_left_alone(route: &impl Grounds) -> bool {
-    route.monolith_quiet().is_none_or(|quiet| quiet >= route.stood().retire_after)
 }
 
 /// Nothing speaks against it, and enough for it.

@@ -1,7 +1,7 @@
 //! What the board says of a route in a word and a line, from the figures of its status.
 
 use super::grounds::{Grounds, SideCount, bearable, of_monolith};
-use super::retirement::{is_left_alone, may_retire, wanting};
+use super::retirement::{may_retire, wanting};
 use super::shown::{count, counted, large_percent, percent, ratio, seconds, span};
 use crate::admin::{RouteFigures, RouteSide, RouteStatus, Stood, stood};
 use crate::gate::{GateReport, GateSaid};
@@ -95,10 +95,6 @@ impl Grounds for RouteStatus {
         requests(self)
     }
 
-    fn monolith_quiet(&self) -> Option<f64> {
-        self.stood.monolith_quiet
-    }
-
     fn service_answered(&self) -> u64 {
         self.totals.requests.get("service").copied().unwrap_or(0)
     }
@@ -147,10 +143,6 @@ impl Grounds for RouteFigures<'_> {
         self.sums().0
     }
 
-    fn monolith_quiet(&self) -> Option<f64> {
-        self.stood().monolith_quiet
-    }
-
     fn service_answered(&self) -> u64 {
         self.entry.meters.answered(meter_index(&self.entry.policy, Side::Service))
     }
@@ -193,7 +185,7 @@ pub fn word(route: &impl Grounds) -> (&'static str, &'static str) {
         "split" => ("n", "A/B"),
         "migrated" if route.fallbacks() > 0 => ("warn", "zombie"),
         "migrated" if may_retire(route) => ("good", "retire?"),
-        "migrated" if is_left_alone(route) && route.requests() == 0 => ("n", "silent"),
+        "migrated" if route.stood().is_left_alone() && route.requests() == 0 => ("n", "silent"),
         "migrated" => ("n", "moved"),
         "retired" => ("n", "done"),
         _ => ("n", "–"),
@@ -243,7 +235,7 @@ fn because(word: &str, route: &RouteStatus, uptime: f64) -> String {
         }
         "silent" => "no requests in this window".to_owned(),
         "moved" => match route.stood.monolith_quiet {
-            Some(quiet) if !is_left_alone(route) => format!("the monolith answered {} ago", span(quiet)),
+            Some(quiet) if !route.stood.is_left_alone() => format!("the monolith answered {} ago", span(quiet)),
             _ => wanting(route),
         },
         "done" => "the monolith is not asked any more".to_owned(),

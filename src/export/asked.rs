@@ -3,16 +3,12 @@
 use super::ExportTarget::{Envoy, HttpRoute, Nginx};
 use super::not_exported::List;
 use super::pattern::{anchors_at_ends, is_portable, looks_escaped, names_its_characters};
-use super::rules::{is_encoded, is_unseen};
+use super::rules::{is_encoded, is_guarded, is_unseen};
 use crate::compile::Snapshot;
 use crate::route::{Condition, ConditionKind, Route};
 
 pub(super) fn conditions(list: &mut List, snapshot: &Snapshot, route: &Route) {
     let name = &*route.name;
-    let is_guarded = |route: &Route| {
-        let identity = &route.identity;
-        !route.allow.is_empty() || route.jwt.is_some() || identity.forward.is_some() || identity.exchange.is_some()
-    };
     let any_guard = snapshot.routes.iter().any(|route| is_guarded(route));
     let forces = |condition: &Condition| {
         snapshot.server.force.as_ref().is_some_and(|rule| *rule.header.as_str() == *condition.name)

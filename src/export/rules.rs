@@ -234,11 +234,19 @@ pub(super) fn knows_clients(snapshot: &Snapshot) -> bool {
     snapshot.server.trusted.is_empty() && snapshot.server.proxy_protocol == ProxyProtocol::Off
 }
 
+/// Whether somebody is asked, or a token is looked at, before a request of the route passes.
+fn asks(route: &Route) -> bool {
+    route.jwt.is_some() || route.identity.forward.is_some() || route.identity.exchange.is_some()
+}
+
+/// Whether not everybody gets to the route.
+pub(super) fn is_guarded(route: &Route) -> bool {
+    asks(route) || !route.allow.is_empty()
+}
+
 fn guard<'a>(snapshot: &Snapshot, route: &'a Route, target: ExportTarget) -> Guard<'a> {
-    let identity = &route.identity;
-    let asks = route.jwt.is_some() || identity.forward.is_some() || identity.exchange.is_some();
     match &route.allow[..] {
-        _ if asks => Guard::Closed,
+        _ if asks(route) => Guard::Closed,
         [] => Guard::Open,
         networks if target != ExportTarget::HttpRoute && knows_clients(snapshot) && can_match(route, target) => {
             Guard::Networks(networks)

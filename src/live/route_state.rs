@@ -39,6 +39,12 @@ impl Held {
     pub const fn of_file(file: Dial) -> Self {
         Self { standing: Standing::of_file(file), file, since: None, resets: 0 }
     }
+
+    /// `since` as a time.
+    #[must_use]
+    pub fn moved_at(&self) -> Option<jiff::Timestamp> {
+        self.since.as_deref()?.parse().ok()
+    }
 }
 
 impl RouteState {

@@ -1,17 +1,17 @@
 //! Recorded requests as test cases for another proxy: each with the upstream that gets it here.
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 
 use serde::Serialize;
 
-use super::replay::{NamedValues, Replay};
+use super::replay::{NamedValues, Replay, service_share};
 use crate::compile::Snapshot;
 use crate::endpoint::UpstreamId;
 use crate::learn::Recorded;
-use crate::migration::{Answers, Policy};
+use crate::migration::Policy;
 
 /// One request, and who gets it by the file. Values in the path are of their kind, not those that came.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct RoutingCase {
     pub method: String,
     /// Empty: the request had no host.
@@ -29,7 +29,7 @@ pub struct RoutingCase {
 #[must_use]
 pub fn routing_cases(snapshot: &Snapshot, recorded: &Recorded) -> Vec<RoutingCase> {
     let named = NamedValues::of(snapshot);
-    let cases: HashSet<RoutingCase> = recorded
+    let cases: BTreeSet<RoutingCase> = recorded
         .requests
         .iter()
         .filter_map(|request| {
@@ -49,26 +49,14 @@ pub fn routing_cases(snapshot: &Snapshot, recorded: &Recorded) -> Vec<RoutingCas
             })
         })
         .collect();
-    let mut cases: Vec<RoutingCase> = cases.into_iter().collect();
-    cases.sort_by(|one, other| {
-        (&one.method, &one.host, &one.target, &one.headers).cmp(&(
-            &other.method,
-            &other.host,
-            &other.target,
-            &other.headers,
-        ))
-    });
-    cases
+    cases.into_iter().collect()
 }
 
 /// Who answers everybody; `None`: it depends on the client.
 fn upstream(policy: &Policy) -> Option<UpstreamId> {
-    let weight = policy.dial.weight.buckets();
-    match policy.dial.stage.answers() {
-        Answers::Monolith => Some(UpstreamId::MONOLITH),
-        Answers::ByWeight if weight == 0 => Some(UpstreamId::MONOLITH),
-        Answers::ByWeight if weight < 10_000 => None,
-        Answers::Service | Answers::ByWeight => policy.service,
-        Answers::ByVariant => None,
+    match service_share(policy.dial)? {
+        0 => Some(UpstreamId::MONOLITH),
+        10_000 => policy.service,
+        _ => None,
     }
 }

@@ -23,3 +23,4 @@ pub use report::{MovedClients, PlanReport, PlanSummary, PlanTraffic, PlannedEndp
 pub use settings::PlannedUpstream;
 pub use try_out::plan;
 pub use unrecorded::Unrecorded;
+pub use words::number;

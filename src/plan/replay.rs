@@ -169,6 +169,16 @@ impl<'a> Replay<'a> {
     }
 }
 
+/// The buckets of clients whom the service answers, of 10 000; `None`: variants answer.
+pub(super) fn service_share(dial: Dial) -> Option<u16> {
+    match dial.stage.answers() {
+        Answers::Monolith => Some(0),
+        Answers::Service => Some(10_000),
+        Answers::ByWeight => Some(dial.weight.buckets()),
+        Answers::ByVariant => None,
+    }
+}
+
 pub(super) fn is_safe(method: &str) -> bool {
     matches!(method, "GET" | "HEAD" | "OPTIONS" | "TRACE")
 }

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 
 use super::difference::PlanFlag;
 use super::files::Files;
-use super::replay::{DialOf, NamedValues, Replay, is_safe};
+use super::replay::{DialOf, NamedValues, Replay, is_safe, service_share};
+use super::words::number;
 use crate::compile::Snapshot;
 use crate::endpoint::UpstreamId;
-use crate::inventory::{about, unmasked};
+use crate::inventory::unmasked;
 use crate::learn::Recorded;
 use crate::migration::{Answers, Dial, Percent};
 use crate::route::{Route, RouteId};
@@ -50,7 +51,7 @@ pub(super) fn writes_split(files: &Files<'_>, recorded: &Recorded) -> Vec<Writes
             None => "the monolith answers the rest of it, so move both together".to_owned(),
         };
         let sampled = recorded.requests.iter().any(|request| request.weight > 1);
-        let writes = if sampled { about(writes, writes.to_string()) } else { writes.to_string() };
+        let writes = number(writes, sampled);
         let message =
             format!("some clients read {resource} on one side and write it on the other ({writes} writes): {remedy}");
         found.push(WritesSplit { route, other, flag: PlanFlag { code: "writes-split", danger: true, message } });
@@ -135,13 +136,7 @@ fn redirects(route: &Route, dial: Dial) -> bool {
 
 /// Whether every client finds both on one side.
 fn agree(one: Option<(&Route, Dial)>, other: Option<(&Route, Dial)>) -> bool {
-    // The share of the clients at the service; `None`: variants.
-    let share = |standing: Option<(&Route, Dial)>| match standing.map(|(_, dial)| (dial.stage.answers(), dial.weight)) {
-        None | Some((Answers::Monolith, _)) => Some(0),
-        Some((Answers::Service, _)) => Some(10_000),
-        Some((Answers::ByWeight, weight)) => Some(weight.buckets()),
-        Some((Answers::ByVariant, _)) => None,
-    };
+    let share = |standing: Option<(&Route, Dial)>| standing.map_or(Some(0), |(_, dial)| service_share(dial));
     match (share(one), share(other)) {
         (Some(one @ (0 | 10_000)), Some(other)) => one == other,
         (left, right) => {

@@ -7,7 +7,8 @@ use http::Method;
 
 use super::replay::{Answerer, Place, is_safe};
 use super::report::{MovedClients, PlannedEndpoint};
-use crate::inventory::{about, unmasked};
+use super::words::number;
+use crate::inventory::unmasked;
 use crate::learn::RecordedRequest;
 use crate::migration::{CopiesTo, Policy, WriteCopies};
 use crate::route::Route;
@@ -131,7 +132,7 @@ impl Sum {
 
     /// A count in words: of a sample an estimate, `~87`.
     pub(super) fn number(&self, requests: u64) -> String {
-        if self.sampled { about(requests, requests.to_string()) } else { requests.to_string() }
+        number(requests, self.sampled)
     }
 
     pub(super) fn requests(&self) -> u64 {

@@ -1,6 +1,6 @@
 //! What proposals say of endpoints: methods, resources, shares.
 
-use crate::inventory::LearnedEndpoint;
+use crate::inventory::{LearnedEndpoint, about};
 
 pub(super) fn methods(group: &[&LearnedEndpoint]) -> Vec<String> {
     let mut methods: Vec<String> = group.iter().map(|endpoint| endpoint.method.to_string()).collect();
@@ -25,6 +25,12 @@ pub(super) fn first_literal(path: &str) -> &str {
             || (segment.starts_with('v') && segment[1..].bytes().all(|byte| byte.is_ascii_digit()))
     };
     path.split('/').find(|segment| !skipped(segment)).unwrap_or("")
+}
+
+/// A count of requests in words: of a sample an estimate, `~87`.
+#[must_use]
+pub fn number(requests: u64, is_sample: bool) -> String {
+    if is_sample { about(requests, requests.to_string()) } else { requests.to_string() }
 }
 
 /// 0.0 to 1.0: counts that were read one after the other may be a little apart.

@@ -75,6 +75,12 @@ impl Template {
         &self.segments
     }
 
+    /// It has no parameter.
+    #[must_use]
+    pub fn is_literal(&self) -> bool {
+        self.segments.iter().all(|segment| matches!(segment, Segment::Literal(_)))
+    }
+
     /// The names of the parameters, from the left.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.segments.iter().filter_map(Segment::name)
