@@ -64,30 +64,13 @@
 
 pub mod admin;
 pub mod cli;
-pub mod client;
-pub mod compare;
-pub mod compile;
-pub mod config;
 pub mod console;
-pub mod diagnostic;
-pub mod downstream;
-pub mod endpoint;
 pub mod export;
-pub mod fleet;
 pub mod gate;
-pub mod guard;
-pub mod inventory;
-pub mod learn;
-pub mod live;
-pub mod message;
-pub mod migration;
-pub mod notify;
 pub mod plan;
-pub mod proxy;
 pub mod reload;
-pub mod route;
 pub mod server;
-pub mod shadow;
-pub mod store;
-pub mod telemetry;
-pub mod upstream;
+
+pub use multilith_data_plane::{
+    client, compare, compile, config, diagnostic, downstream, endpoint, fleet, guard, inventory, learn, live, message, migration, notify, proxy, route, shadow, store, telemetry, upstream,
+};

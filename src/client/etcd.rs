@@ -26,7 +26,7 @@ const UNAUTHENTICATED: FetchError = FetchError::Status(401);
 
 /// A client of one cluster. Members are asked in turn: the one that failed last is asked last.
 #[derive(Debug)]
-pub(crate) struct Etcd {
+pub struct Etcd {
     members: Vec<Url>,
     current: AtomicUsize,
     /// `None`: the authorities of this machine.
@@ -41,7 +41,7 @@ pub(crate) struct Etcd {
 
 /// The name and the password of a user of etcd.
 #[derive(Clone)]
-pub(crate) struct EtcdLogin {
+pub struct EtcdLogin {
     pub(crate) user: Box<str>,
     pub(crate) password: Box<str>,
 }
@@ -142,13 +142,13 @@ impl KeyAction<'_> {
 
 /// A lease and the seconds it lives without being kept alive.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct EtcdLease {
-    pub(crate) id: String,
-    pub(crate) ttl: u64,
+pub struct EtcdLease {
+    pub id: String,
+    pub ttl: u64,
 }
 
 impl Etcd {
-    pub(crate) fn new<U: AsRef<str>>(endpoints: &[U]) -> Result<Self, BadUrl> {
+    pub fn new<U: AsRef<str>>(endpoints: &[U]) -> Result<Self, BadUrl> {
         let members: Vec<Url> = endpoints.iter().map(|url| url.as_ref().parse()).collect::<Result<_, _>>()?;
         if members.is_empty() {
             return Err(BadUrl(String::new()));
@@ -329,24 +329,24 @@ impl Etcd {
         bytes.ok_or_else(|| not_understood("the size is missing"))
     }
 
-    pub(crate) async fn grant(&self, ttl: u64) -> Result<EtcdLease, FetchError> {
+    pub async fn grant(&self, ttl: u64) -> Result<EtcdLease, FetchError> {
         let answer = self.call("/v3/lease/grant", &json!({ "TTL": ttl.to_string() })).await?;
         let id = text(&answer["ID"]).ok_or_else(|| not_understood("the lease has no ID"))?;
         Ok(EtcdLease { id, ttl: number(&answer["TTL"]).and_then(|ttl| u64::try_from(ttl).ok()).unwrap_or(ttl) })
     }
 
     /// False: the lease is over.
-    pub(crate) async fn keep_alive(&self, lease: &EtcdLease) -> Result<bool, FetchError> {
+    pub async fn keep_alive(&self, lease: &EtcdLease) -> Result<bool, FetchError> {
         let answer = self.call("/v3/lease/keepalive", &json!({ "ID": lease.id })).await?;
         Ok(number(&answer["result"]["TTL"]).is_some_and(|ttl| ttl > 0))
     }
 
     /// Ends the lease, and with it every key that hangs on it.
-    pub(crate) async fn revoke(&self, lease: &EtcdLease) -> Result<(), FetchError> {
+    pub async fn revoke(&self, lease: &EtcdLease) -> Result<(), FetchError> {
         self.call("/v3/lease/revoke", &json!({ "ID": lease.id })).await.map(drop)
     }
 
-    pub(crate) async fn put(&self, key: &str, value: &str, lease: &EtcdLease) -> Result<(), FetchError> {
+    pub async fn put(&self, key: &str, value: &str, lease: &EtcdLease) -> Result<(), FetchError> {
         let body = json!({ "key": encoded(key), "value": encoded(value), "lease": lease.id });
         self.call("/v3/kv/put", &body).await.map(drop)
     }

@@ -20,7 +20,7 @@ use crate::message::Framing;
 
 /// Serves one request of a client, from its head to its log line.
 pub async fn serve(steps: &Steps, client: &mut ClientEnd<'_>, exchange: &mut Exchange) -> After {
-    #[cfg(test)]
+    #[cfg(any(test, feature = "provoked-panics"))]
     super::provoked::here(super::panic::Step::Begin);
     swap_signed_in(client, exchange);
     let after = attempts(steps, client, exchange).await;

@@ -54,7 +54,7 @@ pub use explain::{ExplainError, ExplainRequest, Explained, ExplainedKey, explain
 pub use failure::{Blame, Failure};
 pub use generation::{Generation, RouteInForce, UNMATCHED, meter_index, wanted_service_share};
 pub use page::{Page, own_response};
-#[cfg(test)]
+#[cfg(any(test, feature = "provoked-panics"))]
 pub use panic::provoked;
 pub use panic::{Thrown, alone};
 pub use reply::{After, send_raw};

@@ -15,7 +15,7 @@ use crate::telemetry::PanicRecord;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step {
     /// Caught by the connection alone: there is no exchange yet.
-    #[cfg(test)]
+    #[cfg(any(test, feature = "provoked-panics"))]
     Begin,
     Admit,
     Identified,
@@ -39,7 +39,7 @@ pub(super) fn caught<T>(
     run: impl FnOnce(&mut Exchange) -> Result<T, Failure>,
 ) -> Result<T, Failure> {
     let run = || {
-        #[cfg(test)]
+        #[cfg(any(test, feature = "provoked-panics"))]
         provoked::here(step);
         run(exchange)
     };
@@ -64,7 +64,7 @@ pub fn alone<F: Future + Unpin>(mut future: F) -> impl Future<Output = Result<F:
 }
 
 /// Panics on demand: there is no way to ask for one in a build for use.
-#[cfg(test)]
+#[cfg(any(test, feature = "provoked-panics"))]
 pub mod provoked {
     use parking_lot::Mutex;
 

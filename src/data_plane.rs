@@ -1,0 +1,26 @@
+//! The data plane of multilith: what a request passes, and all that it needs. What operates it (the command line, the admin API,
+//! the console, the gate's clock, reloads) is the crate `multilith`, whose root has the map of both.
+//!
+//! Two crates, so that two cores build beside each other: the code of this one is generated while the other is checked.
+
+pub mod client;
+pub mod compare;
+pub mod compile;
+pub mod config;
+pub mod diagnostic;
+pub mod downstream;
+pub mod endpoint;
+pub mod fleet;
+pub mod guard;
+pub mod inventory;
+pub mod learn;
+pub mod live;
+pub mod message;
+pub mod migration;
+pub mod notify;
+pub mod proxy;
+pub mod route;
+pub mod shadow;
+pub mod store;
+pub mod telemetry;
+pub mod upstream;
