@@ -72,5 +72,6 @@ pub mod reload;
 pub mod server;
 
 pub use multilith_data_plane::{
-    client, compare, compile, config, diagnostic, downstream, endpoint, fleet, guard, inventory, learn, live, message, migration, notify, proxy, route, shadow, store, telemetry, upstream,
+    client, compare, compile, config, diagnostic, downstream, endpoint, fleet, guard, inventory, learn, live, message,
+    migration, notify, proxy, route, shadow, store, telemetry, upstream,
 };

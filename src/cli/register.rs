@@ -16,7 +16,7 @@ use tokio::sync::oneshot;
 use tokio::time::{sleep, timeout};
 
 use super::{Exit, RegisterArgs, term};
-use crate::client::etcd::{Etcd, EtcdLease};
+use crate::client::etcd::{EtcdClient, EtcdLease};
 use crate::client::{BadUrl, FetchError, Url, fetch};
 use crate::endpoint::{Address, BadNotation};
 
@@ -83,7 +83,7 @@ fn prepare(args: &RegisterArgs) -> Result<(Keeper, tokio::runtime::Runtime), Not
     }
     let health = args.health.as_deref().map(|path| Check::get(&address, path)).transpose();
     let health = health?.unwrap_or_else(|| Check::Answer { address: address.to_string() });
-    let etcd = Etcd::new(&args.etcd)?;
+    let etcd = EtcdClient::new(&args.etcd)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(NotReady::Runtime)?;
     term::init_logging();
@@ -196,7 +196,7 @@ impl Check {
 
 /// Keeps one key in etcd as long as the program answers.
 struct Keeper {
-    etcd: Etcd,
+    etcd: EtcdClient,
     key: String,
     address: String,
     ttl: Duration,

@@ -26,7 +26,7 @@ const UNAUTHENTICATED: FetchError = FetchError::Status(401);
 
 /// A client of one cluster. Members are asked in turn: the one that failed last is asked last.
 #[derive(Debug)]
-pub struct Etcd {
+pub struct EtcdClient {
     members: Vec<Url>,
     current: AtomicUsize,
     /// `None`: the authorities of this machine.
@@ -147,7 +147,7 @@ pub struct EtcdLease {
     pub ttl: u64,
 }
 
-impl Etcd {
+impl EtcdClient {
     pub fn new<U: AsRef<str>>(endpoints: &[U]) -> Result<Self, BadUrl> {
         let members: Vec<Url> = endpoints.iter().map(|url| url.as_ref().parse()).collect::<Result<_, _>>()?;
         if members.is_empty() {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use http::Method;
 use serde_json::Value;
 
-use super::etcd::{ANSWER, Etcd, LARGEST, not_understood, number};
+use super::etcd::{ANSWER, EtcdClient, LARGEST, not_understood, number};
 use super::{FetchError, fetch};
 use crate::message::percent_encoded_path;
 
@@ -22,7 +22,7 @@ pub(crate) struct ListedV2 {
     pub(crate) keys: Vec<(String, i64)>,
 }
 
-impl Etcd {
+impl EtcdClient {
     /// All keys below the prefix, of whatever depth. A prefix that is not there has none.
     pub(crate) async fn list_v2(&self, prefix: &str) -> Result<ListedV2, FetchError> {
         let path = format!("/v2/keys{}?recursive=true&quorum=true", folder(prefix));

@@ -9,7 +9,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use super::seal::Seal;
 use crate::client::BadUrl;
-use crate::client::etcd::{Etcd, EtcdLogin};
+use crate::client::etcd::{EtcdClient, EtcdLogin};
 use crate::client::prometheus::Prometheus;
 use crate::client::tls::{self, Trust};
 use crate::compile::{FleetSettings, SHORTEST_SECRET, SecretSource};
@@ -36,7 +36,7 @@ pub enum FleetError {
 const PART: u32 = 3;
 const LONGEST: Duration = Duration::from_secs(5);
 
-pub(super) fn open(settings: &FleetSettings) -> Result<Etcd, FleetError> {
+pub(super) fn open(settings: &FleetSettings) -> Result<EtcdClient, FleetError> {
     let login = match &settings.login {
         None => None,
         Some((user, password)) => Some(EtcdLogin { user: user.clone(), password: (&*read(password)?).into() }),
@@ -52,7 +52,7 @@ pub(super) fn open(settings: &FleetSettings) -> Result<Etcd, FleetError> {
     let trust = (authorities.is_some() || identity.is_some())
         .then(|| tls::config(Trust { authorities, ..Trust::default() }, identity).map(Arc::new))
         .transpose()?;
-    let etcd = Etcd::new(&settings.endpoints).map_err(|bad| FleetError::Url(bad.to_string()))?;
+    let etcd = EtcdClient::new(&settings.endpoints).map_err(|bad| FleetError::Url(bad.to_string()))?;
     Ok(etcd.with(trust, login, (settings.ttl / PART).min(LONGEST)))
 }
 

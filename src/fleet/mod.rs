@@ -41,7 +41,7 @@ use serde_json::Value;
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
 
-use crate::client::etcd::{Etcd, EtcdLease};
+use crate::client::etcd::{EtcdClient, EtcdLease};
 use crate::client::prometheus::Prometheus;
 use crate::compile::{FleetSettings, OwnRegion};
 use crate::store::Store;
@@ -121,7 +121,7 @@ struct Held {
 }
 
 struct Shared {
-    etcd: Etcd,
+    etcd: EtcdClient,
     /// What the replicas count is read there; `None`: in etcd.
     prometheus: Option<Prometheus>,
     /// `None`: the file has no secret.

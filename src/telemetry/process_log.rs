@@ -24,6 +24,9 @@ const VARIABLE: &str = "MULTILITH_LOG";
 /// be able to fill the log: the library of HTTP/2 warns of single frames. What remains is what is wrong with the listeners.
 const DEFAULT: &str =
     "info,pingora=off,pingora_core::services=error,pingora_core::listeners=warn,h2=off,rskafka=off,rustls=off,ureq=off";
+/// A room is `multilith::ROOM` in the log and in a directive, whichever crate it stands in.
+const PROGRAM: &str = "multilith";
+const DATA_PLANE: &str = env!("CARGO_CRATE_NAME");
 /// Pingora's parse errors carry the head that could not be parsed, cookies and all.
 const LONGEST: usize = 512;
 /// What stands before such a head.
@@ -79,13 +82,24 @@ where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
     let given = std::env::var(VARIABLE).ok().filter(|given| !given.trim().is_empty());
-    let parsed = given
-        .as_deref()
-        .map(|given| EnvFilter::try_new(given).and_then(|_| EnvFilter::try_new(format!("{DEFAULT},{given}"))));
+    let parsed = given.as_deref().map(|given| {
+        EnvFilter::try_new(given).and_then(|_| EnvFilter::try_new(format!("{DEFAULT},{}", of_both(given))))
+    });
     let understood = !matches!(parsed, Some(Err(_)));
     let filter = parsed.and_then(Result::ok).unwrap_or_else(|| EnvFilter::new(DEFAULT));
     install(filter, colour, writer);
     understood
+}
+
+/// The directives, those of a room once for each crate.
+fn of_both(directives: &str) -> String {
+    let mut all = directives.to_owned();
+    for directive in directives.split(',').map(str::trim) {
+        if let Some(room) = directive.strip_prefix(PROGRAM).filter(|room| room.starts_with("::")) {
+            let _ = write!(all, ",{DATA_PLANE}{room}");
+        }
+    }
+    all
 }
 
 fn install<W>(filter: EnvFilter, colour: bool, writer: W)
@@ -114,7 +128,7 @@ where
     N: for<'a> FormatFields<'a> + 'static,
 {
     fn format_event(&self, _: &FmtContext<'_, S, N>, mut writer: Writer<'_>, event: &Event<'_>) -> fmt::Result {
-        let ours = event.metadata().target().starts_with(env!("CARGO_PKG_NAME"));
+        let ours = event.metadata().target().starts_with(PROGRAM);
         let mut said = Said { ours, ..Said::default() };
         event.record(&mut said);
         let mut time = Vec::with_capacity(24);
@@ -123,7 +137,8 @@ where
         let target = if said.target.is_empty() { event.metadata().target() } else { &said.target };
         let (paint, plain) = if self.colour { (paint(level), "\x1b[0m") } else { ("", "") };
         let time = String::from_utf8_lossy(&time);
-        writeln!(writer, "{time} {paint}{level:<5}{plain} {target}: {}{}", said.message, said.fields)
+        let (program, room) = target.strip_prefix(DATA_PLANE).map_or(("", target), |room| (PROGRAM, room));
+        writeln!(writer, "{time} {paint}{level:<5}{plain} {program}{room}: {}{}", said.message, said.fields)
     }
 }
 
@@ -220,6 +235,15 @@ mod tests {
             assert_eq!(tamed(text), wanted);
         }
         assert_eq!(tamed(&"x".repeat(100_000)).chars().count(), LONGEST + 1);
+    }
+
+    #[test]
+    fn a_directive_for_a_room_holds_in_whichever_crate_it_stands() {
+        assert_eq!(of_both("info,multilith=debug, h2=off"), "info,multilith=debug, h2=off");
+        assert_eq!(
+            of_both("multilith::live=trace,info"),
+            "multilith::live=trace,info,multilith_data_plane::live=trace"
+        );
     }
 
     #[derive(Clone, Default)]

@@ -17,7 +17,7 @@ use tokio::time::{sleep, timeout};
 
 use super::token;
 use crate::client::FetchError;
-use crate::client::etcd::{Etcd, decoded, not_understood, number};
+use crate::client::etcd::{EtcdClient, decoded, not_understood, number};
 use crate::route::{EtcdApi, Revoked, etcd_v2_path};
 
 /// A watch without news is given up for a list this often: half-open connections carry no bad news.
@@ -137,7 +137,7 @@ impl RevocationLists {
 /// Keeps the list true for ever.
 async fn follow(list: Arc<Revocations>, named: Revoked) {
     let prefix = &*named.prefix;
-    let etcd = match Etcd::new(&named.endpoints) {
+    let etcd = match EtcdClient::new(&named.endpoints) {
         Ok(etcd) => etcd,
         Err(error) => {
             tracing::error!(prefix, %error, "revoked tokens cannot be read: routes that ask for them answer 503");
@@ -167,7 +167,7 @@ async fn follow(list: Arc<Revocations>, named: Revoked) {
 
 struct Follower<'a> {
     list: Arc<Revocations>,
-    etcd: Etcd,
+    etcd: EtcdClient,
     prefix: &'a str,
     cluster: String,
     /// Everything up to here is known; 0: nothing yet.

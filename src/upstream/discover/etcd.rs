@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep_until};
 use super::sink::{Carried, Sink};
 use super::{Patience, SECOND_LOOK};
 use crate::client::FetchError;
-use crate::client::etcd::{Etcd, KeyValue, decoded, not_understood, number};
+use crate::client::etcd::{EtcdClient, KeyValue, decoded, not_understood, number};
 use crate::endpoint::{Listing, Look, read_value};
 
 /// A watch without news is checked by a list this often: half-open connections carry no bad news.
@@ -28,7 +28,7 @@ enum End {
 }
 
 pub(super) async fn follow(sink: Sink, endpoints: &[Box<str>], prefix: &str) {
-    let etcd = match Etcd::new(endpoints) {
+    let etcd = match EtcdClient::new(endpoints) {
         Ok(etcd) => etcd,
         Err(error) => {
             let _ = sink.trouble(&error);
@@ -54,7 +54,7 @@ pub(super) async fn follow(sink: Sink, endpoints: &[Box<str>], prefix: &str) {
 
 struct Follower {
     sink: Sink,
-    etcd: Etcd,
+    etcd: EtcdClient,
     prefix: String,
     cluster: String,
     /// Everything up to here is known; 0: nothing yet.
