@@ -28,6 +28,7 @@ pub use status::{
 };
 
 use std::net::SocketAddr;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -150,7 +151,8 @@ impl HttpServerApp for Desk {
                         Role::Operate => events::as_json,
                         Role::Read => events::as_json_for_readers,
                     };
-                    let manner = events::Manner { written: &written, each_second: &|| Some(String::new()) };
+                    let manner =
+                        events::Manner { written: &written, each_second: &|| ControlFlow::Continue(String::new()) };
                     events::stream(&self.parts.app.telemetry.events, filter, &mut session, shutdown, &manner)
                         .await
                         .ok()?;

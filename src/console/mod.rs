@@ -33,6 +33,7 @@ mod text;
 mod upstreams;
 mod verdict;
 mod visitor;
+mod windows;
 
 use std::io::Write as _;
 use std::sync::{Arc, LazyLock};
@@ -69,7 +70,7 @@ pub struct Console {
     overview: SharedOverview,
     texts: RedactedTexts,
     progress: Arc<ProgressLine>,
-    schedule: stream::LookSchedule,
+    streams: stream::PageStreams,
 }
 
 /// A form of ours is small; but for a whole file.
@@ -85,7 +86,7 @@ impl Default for Console {
             overview: SharedOverview::default(),
             texts: RedactedTexts::default(),
             progress: Arc::default(),
-            schedule: stream::LookSchedule::default(),
+            streams: stream::PageStreams::default(),
         }
     }
 }
@@ -182,8 +183,8 @@ impl PageServer for Console {
         }
         let goes_on = || visitor(parts, &self.sessions, request, false).how != How::Nobody;
         match request.uri.path() {
-            "/console/live" => stream::live(parts, &self.schedule, session, shutdown, &goes_on).await,
-            _ => stream::requests(parts, &self.schedule, request, &who, session, shutdown, &goes_on).await,
+            "/console/live" => stream::live(parts, &self.streams, request, &who, session, shutdown, &goes_on).await,
+            _ => stream::requests(parts, &self.streams, request, &who, session, shutdown, &goes_on).await,
         }
     }
 }
