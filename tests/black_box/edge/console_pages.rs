@@ -147,3 +147,23 @@ fn who_signs_in_comes_back_to_the_page_of_a_link_of_ours() {
         ask(&edge, "POST", "/console/login", &[FORM, &format!("Cookie: {cookie}"), &ours], &body);
     assert!(status == 303 && head.contains("\"../journal?q=route:users\""), "{status} {head} {text}");
 }
+
+#[test]
+fn the_path_below_which_the_console_is_shown_leads_to_its_pages_without_its_slash_too() {
+    for (base, asked, place) in [
+        ("/edge/", "/edge", "edge/"),
+        ("/edge", "/edge?q=stage:canary", "edge/?q=stage:canary"),
+        ("/a/edge/", "/a/edge?", "edge/?"),
+    ] {
+        let edge = Edge::before(&Origin::saying("ok")).server(&format!("admin_base = \"{base}\"")).start();
+        let (status, head, _) = ask(&edge, "GET", asked, &[HTML], "");
+        assert!(status == 308 && head.contains(&format!("\"{place}\"")), "{base} {asked}: {status} {head}");
+        let below = asked.split('?').next().expect("split gives one");
+        assert_eq!(ask(&edge, "GET", &format!("{below}/"), &[HTML], "").0, 200);
+        // The pages are where they were, too, and nothing else is.
+        assert_eq!(ask(&edge, "GET", "/", &[HTML], "").0, 200);
+        assert_eq!(ask(&edge, "GET", &format!("{below}s"), &[HTML], "").0, 404);
+    }
+    let edge = Edge::before(&Origin::saying("ok")).server("admin_base = \"/inventory/\"").start();
+    assert_eq!(ask(&edge, "GET", "/inventory", &[HTML], "").0, 200, "a page of ours stays one");
+}
