@@ -43,7 +43,7 @@ use async_trait::async_trait;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use http::{Method, header};
-use maud::{Markup, html};
+use maud::Markup;
 use pingora::protocols::http::ServerSession;
 use pingora::server::ShutdownWatch;
 
@@ -52,12 +52,11 @@ use crate::compile::Role;
 use crate::live::AdminKey;
 use crate::message::percent_encoded;
 use act::Command;
-use filter::{JOURNAL, not_here};
 use form::Form;
 use login::{Holder, Sessions};
 use outcome::Done;
 use overview::SharedOverview;
-use page::{ASSETS, CSS, ICON, Layout, SCRIPT, said};
+use page::{ASSETS, CSS, ICON, Layout, SCRIPT};
 use progress::ProgressLine;
 use shared::SharedPages;
 use text::RedactedTexts;
@@ -329,12 +328,7 @@ impl Console {
             "/upstreams" => page("upstreams", "Upstreams", &upstreams::upstreams(&at("upstreams"))),
             "/journal" => {
                 let read = read_journal(&frame, query).await;
-                let wrong = not_here(query.get("q"), JOURNAL);
-                let main = html! {
-                    @if let Some(wrong) = wrong { (said("b", &wrong.to_string())) }
-                    (journal::journal(&at("journal"), query, &read))
-                };
-                page("journal", "Journal", &main)
+                page("journal", "Journal", &journal::journal(&at("journal"), query, &read))
             }
             _ => {
                 let name = path.strip_prefix("/route/").filter(|name| !name.contains('/'))?;
