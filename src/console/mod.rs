@@ -29,6 +29,7 @@ mod sides;
 mod sign_in;
 mod spark;
 mod stream;
+mod taken;
 mod text;
 mod upstreams;
 mod verdict;
