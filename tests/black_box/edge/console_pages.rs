@@ -23,6 +23,9 @@ fn of_ten_thousand_routes_no_page_is_late_and_the_file_comes_page_by_page() {
         (dialog("mask", "route=route-9998&field=%24.as_of&pattern=%5Cd"), "+ mask = ", 16 * 1024),
         (dialog("mask", "route=route-9998&field=%24.as_of&pattern=("), "not a regular expression", 16 * 1024),
         (dialog("literal", "field=/things/mine"), "+ literal = [", 16 * 1024),
+        ("/console/act?do=press".to_owned(), "Monolith only", 16 * 1024),
+        ("/console/act?do=promote&route=route-9998".to_owned(), "Take route-9998 to canary", 16 * 1024),
+        ("/console/act?do=rollback&route=route-9998&to=monolith".to_owned(), "name=\"write\"", 16 * 1024),
     ] {
         // A page waits three times as long as the one before it took. With optimisations each takes a twentieth of this.
         let began = std::time::Instant::now();
