@@ -1,5 +1,6 @@
 //! The live stream as server-sent events, until the watcher leaves or the proxy stops.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -70,8 +71,8 @@ pub fn has_room(events: &Events) -> bool {
 pub struct Manner<'a> {
     /// The text of one event, as it stands in the stream; empty: it is left out.
     pub written: &'a (dyn Fn(&Event) -> String + Sync),
-    /// Asked once a second: what else is to be written. `None`: the watcher may watch no longer.
-    pub each_second: &'a (dyn Fn() -> Option<String> + Sync),
+    /// Asked once a second: what else is to be written, and whether that is the last.
+    pub each_second: &'a (dyn Fn() -> ControlFlow<String, String> + Sync),
 }
 
 /// Events as the API has them.
@@ -123,7 +124,13 @@ pub async fn stream(
                 None => break,
             },
             _ = look.tick() => {
-                let Some(mut text) = (manner.each_second)() else { break };
+                let mut text = match (manner.each_second)() {
+                    ControlFlow::Continue(text) => text,
+                    ControlFlow::Break(last) => {
+                        session.write_response_body(last.into(), true).await?;
+                        return Ok(());
+                    }
+                };
                 match left_out.since(events.left_out()) {
                     0 => {}
                     count => text.push_str(&sse("left_out", &format!("{{\"left_out\":{count}}}"))),

@@ -28,6 +28,7 @@ pub use status::{
 };
 
 use std::net::SocketAddr;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -137,7 +138,7 @@ impl HttpServerApp for Desk {
         let path = uri.path();
         let asked = moves::ApiRequest::of(session.req_header());
         let method = session.req_header().method.clone();
-        let is_page = !self.metrics_only && self.pages.has(path);
+        let is_page = !self.metrics_only && (self.pages.has(path) || self.wants_slash(&uri).is_some());
         // Pages identify their visitor themselves.
         let permitted = if is_page { None } else { Some(self.permitted(&session, path)) };
         let reply = match permitted {
@@ -150,7 +151,8 @@ impl HttpServerApp for Desk {
                         Role::Operate => events::as_json,
                         Role::Read => events::as_json_for_readers,
                     };
-                    let manner = events::Manner { written: &written, each_second: &|| Some(String::new()) };
+                    let manner =
+                        events::Manner { written: &written, each_second: &|| ControlFlow::Continue(String::new()) };
                     events::stream(&self.parts.app.telemetry.events, filter, &mut session, shutdown, &manner)
                         .await
                         .ok()?;
@@ -188,6 +190,15 @@ impl Desk {
         (!is_ours(uri.path()) && is_ours(inner.path())).then_some(inner)
     }
 
+    /// `/edge` where `admin_base` is `/edge/`: where its pages begin.
+    fn wants_slash(&self, uri: &http::Uri) -> Option<String> {
+        let generation = self.parts.app.in_force.load();
+        let base = generation.snapshot.server.admin_base.strip_suffix('/')?;
+        let (_, last) = base.rsplit_once('/')?;
+        let query = uri.query().map_or_else(String::new, |query| format!("?{query}"));
+        (uri.path() == base && !self.pages.has(base)).then(|| format!("{last}/{query}"))
+    }
+
     /// `/healthz` and `/readyz` need no token; the rest needs one that may read.
     fn permitted(&self, session: &ServerSession, path: &str) -> Result<Caller, Reply> {
         if matches!(path, "/healthz" | "/readyz") || (self.metrics_only && path == "/metrics") {
@@ -217,6 +228,9 @@ impl Desk {
             return Some(refused);
         }
         let mut request = page_request(session);
+        if let Some(place) = self.wants_slash(&request.uri) {
+            return Some(Reply::moved(place));
+        }
         if self.pages.is_stream(request.uri.path()) {
             return self.pages.stream(&self.parts, &request, session, shutdown).await;
         }

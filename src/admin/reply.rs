@@ -42,6 +42,11 @@ impl Reply {
         Self::new(303, "text/plain; charset=utf-8", Vec::new()).with(header::LOCATION, place)
     }
 
+    /// Always to be asked for at another place, as it was asked for here.
+    pub fn moved(place: String) -> Self {
+        Self::new(308, "text/plain; charset=utf-8", Vec::new()).with(header::LOCATION, place)
+    }
+
     /// With one more field.
     #[must_use]
     pub fn with(mut self, name: http::HeaderName, value: String) -> Self {

@@ -10,7 +10,7 @@ use super::outcome::{BadForm, Done, NotNow};
 use super::page::{Layout, prose, said};
 use super::route::sure;
 use super::rule::{self, RuleCommand};
-use super::shown::{count, counted, cut, percent, plain, seconds, sentence};
+use super::shown::{code, count, counted, cut, percent, plain, seconds, sentence};
 use super::sides::sides;
 use super::verdict::{error_rate, side};
 use super::visitor::LONGEST;
@@ -181,7 +181,7 @@ fn moving(
                 None => label { input type="checkbox" name="write" value="1" checked[form.get("write") == "1"]; " Write it into the file, too" },
                 Some(NotInFile { why, lines }) => {
                     p.warn { (prose(&sentence(why))) " The move is in force all the same, over a restart, too. These lines are for the file:" }
-                    div.lines { pre { (plain(lines)) } }
+                    div.lines { pre { (code(lines)) } }
                 }
             }
         },

@@ -99,7 +99,7 @@ pub fn board(frame: &Layout<'_>, query: &Form, days: &[u64], shared: &SharedOver
                     input type="search" name="q" value=(query.get("q")) aria-label="Filter routes" placeholder="Filter: stage:canary errors>1%";
                 }
             }
-            @if let Some(wrong) = filter.wrong() { p.pad.bad { (plain(&wrong.to_string())) } }
+            @if let Some(wrong) = filter.wrong(!rows.is_empty()) { p.pad.bad { (plain(&wrong.to_string())) } }
             @if rows.is_empty() { (nothing(generation.routes.is_empty())) } @else {
                 table.w {
                     thead { tr {

@@ -17,8 +17,8 @@
   };
   // What a person holds stays: a field, selected text, what a pointer is down on.
   let down = null;
-  addEventListener("pointerdown", (event) => { down = event.target; }, true);
-  for (const end of ["pointerup", "pointercancel"]) addEventListener(end, () => { down = null; }, true);
+  addEventListener("pointerdown", (event) => down = event.target, true);
+  for (const end of ["pointerup", "pointercancel"]) addEventListener(end, () => down = null, true);
   const isHeld = (part) => {
     const at = document.activeElement, chosen = getSelection();
     return part.contains(at) && /INPUT|TEXTAREA|SELECT/.test(at.tagName) || down && part.contains(down)
@@ -41,7 +41,7 @@
         if (found === part) part.tabIndex = -1;
         found.focus({ preventScroll: true });
       }
-      if (name) { const row = [...part.querySelectorAll("[data-row]")].find((one) => one.dataset.row === name); if (row) row.classList.add("sel"); }
+      if (name) [...part.querySelectorAll("[data-row]")].find((one) => one.dataset.row === name)?.classList.add("sel");
     }
     say(state);
   };
@@ -54,7 +54,7 @@
     try {
       const answer = await fetch(from, { headers: { accept: "text/html" } });
       const text = await answer.text();
-      // A dialog that was opened meanwhile gives the focus back to what stands here now.
+      // A dialog that was opened meanwhile gives the focus back to what stands here.
       if (answer.redirected) say(OUT);
       else if (answer.ok && !isBusy()) swap(text);
     } catch { /* the stream says that nobody is there */ }
@@ -67,7 +67,7 @@
     const shown = $(".live");
     if (state !== OUT) state = now;
     if (!shown) return;
-    shown.classList.toggle("off", state !== LIVE);
+    shown.classList.toggle("off", state === GONE || state === OUT);
     shown.replaceChildren(shown.firstChild, state);
     if (state !== OUT) return;
     const link = document.createElement("a");
@@ -84,6 +84,8 @@
       if (document.hidden) return;
       stream = new EventSource(base + path);
       for (const [name, hear] of Object.entries(heard)) stream.addEventListener(name, hear);
+      // Too many windows of one browser.
+      stream.addEventListener("rest", ({ data }) => { stream.close(); say(data); later = setTimeout(back, 15e3); });
       stream.onopen = () => say(LIVE);
       stream.onerror = async () => {
         say(GONE);
@@ -97,8 +99,9 @@
         later = setTimeout(open, 5000);
       };
     };
+    const back = () => { open(); look(); };
     open();
-    document.addEventListener("visibilitychange", () => { open(); look(); });
+    document.addEventListener("visibilitychange", back);
   };
   const list = $("[data-stream]");
   if (!list && $("[data-live]")) follow("console/live", { look });
@@ -114,8 +117,7 @@
       if (waits || !count) return;
       list.insertAdjacentHTML("afterbegin", waiting.splice(0).join(""));
       count = 0;
-      const empty = $(".empty", list);
-      if (empty) empty.remove();
+      $(".empty", list)?.remove();
       while (list.children.length > 200) list.lastElementChild.remove();
     };
     setInterval(flow, 200);
@@ -151,7 +153,7 @@
     dialog.setAttribute("aria-labelledby", "ask");
     dialog.append(card);
     for (const cancel of dialog.querySelectorAll("[data-cancel]")) cancel.onclick = (event) => { event.preventDefault(); dialog.close(); };
-    dialog.onclose = () => { dialog.remove(); };
+    dialog.onclose = () => dialog.remove();
     // A question by GET: its answer is the next question.
     dialog.addEventListener("submit", (event) => {
       const form = event.target;
@@ -183,10 +185,6 @@
     next.classList.add("sel");
     next.scrollIntoView({ block: "nearest" });
   };
-  const help = () => {
-    const dialog = $("#help");
-    if (dialog) dialog.showModal();
-  };
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || $("dialog[open]") || /INPUT|TEXTAREA|SELECT/.test(event.target.tagName)) {
       if (event.key === "Escape" && event.target.type === "search") event.target.blur();
@@ -197,12 +195,11 @@
       case "/": if (search) { event.preventDefault(); search.focus(); search.select(); } break;
       case "j": step(1); break;
       case "k": step(-1); break;
-      case "?": help(); break;
+      case "?": $("#help")?.showModal(); break;
       case "Escape": for (const one of all(".sel")) one.classList.remove("sel"); break;
       case "Enter": {
         const chosen = $(".sel"), on = /^(A|BUTTON|SUMMARY)$/.test(event.target.tagName);
-        const link = chosen && !on && $("a.name, summary", chosen);
-        if (link) link.click();
+        if (chosen && !on) $("a.name, summary", chosen)?.click();
         break;
       }
     }

@@ -4,9 +4,10 @@ use jiff::Timestamp;
 use maud::{Markup, html};
 
 use super::page::{Layout, prose};
-use super::rule::{is_without_name, list_of};
+use super::rule::is_without_name;
 use super::shown::{ago, count, counted, percent, plain, ratio};
 use super::spark;
+use super::taken::list_in_another_order;
 use crate::compare::{FieldReport, Kind, REDACTED, Report, shape_of, status_word};
 use crate::message::percent_encoded;
 use crate::migration::{CompareSettings, Examples};
@@ -51,7 +52,7 @@ pub fn section(frame: &Layout<'_>, name: &str, entry: &RouteInForce) -> Markup {
             @if report.fields.is_empty() { @if report.compared > 0 && report.statuses.is_empty() { p.pad.good { (nothing(settings.map_or(&[][..], |rules| &rules.ignore), settings.is_some_and(leaves_out))) } } } @else {
                 table.w {
                     thead { tr { th scope="col" { "Field" } th scope="col" { "Differs, and by itself" } th.r scope="col" { "Rate" } th.r scope="col" { "Noise" } th scope="col" { "Last seen" } th scope="col" { "What to do" } } }
-                    tbody { @for field in report.fields.iter().take(MOST) { (row(frame, name, field, values)) } }
+                    tbody { @for field in report.fields.iter().take(MOST) { (row(frame, name, (field, &report.fields), values)) } }
                 }
                 @if report.fields.len() > MOST { p.pad.dim { "And " (report.fields.len() - MOST) " more: " code { "multilith diff " (name) } } }
             }
@@ -125,8 +126,8 @@ fn statuses(report: &Report) -> Markup {
     }
 }
 
-/// `kept`: examples hold values.
-fn row(frame: &Layout<'_>, route: &str, field: &FieldReport, kept: bool) -> Markup {
+/// `all`: the fields of the report. `kept`: examples hold values.
+fn row(frame: &Layout<'_>, route: &str, (field, all): (&FieldReport, &[FieldReport]), kept: bool) -> Markup {
     let values = frame.visitor.operates();
     let rule = |word: &str, key: &str, what: &str| {
         let asked = format!("do=rule&route={}&key={key}&field={}", percent_encoded(route), percent_encoded(what));
@@ -144,7 +145,7 @@ fn row(frame: &Layout<'_>, route: &str, field: &FieldReport, kept: bool) -> Mark
                 @if !field.regression { span.lab { (blind(field)) } } @else if is_without_name(&field.field) {
                     span.lab { "A key repeats a secret and is not kept: no rule can name it. A rule about what lies above it may." }
                 } @else {
-                    @if let Some(list) = list_of(&field.field) { (rule("Take as unordered", "unordered", list)) }
+                    @if let Some(list) = list_in_another_order(field, all) { (rule("Take as unordered", "unordered", list)) }
                     (rule("Ignore", "ignore", &field.field))
                     @if !ordered { (rule("Mask", "mask", &field.field)) }
                 }

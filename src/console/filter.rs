@@ -18,6 +18,7 @@ pub const JOURNAL: &[&str] = &["route", "by", "stage"];
 pub struct Filter {
     terms: Vec<Term>,
     wrong: Option<BadTerm>,
+    unknown: Option<BadTerm>,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -51,9 +52,20 @@ pub enum BadTerm {
 
 /// A part that asks for what another page has.
 pub fn not_here(text: &str, known: &[&str]) -> Option<BadTerm> {
-    let key_of = |word: &'_ str| word.find([':', '<', '>']).map(|at| word[..at].to_owned());
-    let foreign =
-        text.split_whitespace().filter_map(key_of).find(|key| KEYS.contains(&&**key) && !known.contains(&&**key))?;
+    foreign(text, known, |key, _| KEYS.contains(&key))
+}
+
+/// A part that looks as if it asked for what no page has. It is taken for a word, since paths and reasons have colons, too: said
+/// where nothing was found by it.
+pub fn unknown(text: &str, known: &[&str]) -> Option<BadTerm> {
+    let is_word = |key: &str| !key.is_empty() && key.bytes().all(|byte| byte.is_ascii_alphabetic());
+    foreign(text, known, |key, rest| is_word(key) && rest.starts_with(':') && !rest.starts_with("://"))
+}
+
+/// The first part whose key the page does not know and that `is` what is looked for, by its key and what stands behind that.
+fn foreign(text: &str, known: &[&str], is: impl Fn(&str, &str) -> bool) -> Option<BadTerm> {
+    let parts = text.split_whitespace().filter_map(|word| Some(word.split_at(word.find([':', '<', '>'])?)));
+    let (foreign, _) = parts.filter(|(key, _)| !known.contains(key)).find(|(key, rest)| is(key, rest))?;
     let known: Vec<String> = known.iter().map(|key| format!("`{key}`")).collect();
     Some(BadTerm::NotHere(foreign.into(), known.join(", ").into()))
 }
@@ -66,7 +78,7 @@ impl Filter {
 
     /// Of a page that has what is `known`.
     pub fn of(text: &str, known: &[&str]) -> Self {
-        let mut filter = Self { terms: Vec::new(), wrong: not_here(text, known) };
+        let mut filter = Self { terms: Vec::new(), wrong: not_here(text, known), unknown: unknown(text, known) };
         for word in text.split_whitespace() {
             match term(word) {
                 Ok(term) => filter.terms.push(term),
@@ -76,9 +88,9 @@ impl Filter {
         filter
     }
 
-    /// What of it could not be read.
-    pub const fn wrong(&self) -> Option<&BadTerm> {
-        self.wrong.as_ref()
+    /// What of it could not be read. `found`: it takes something.
+    pub fn wrong(&self, found: bool) -> Option<&BadTerm> {
+        self.wrong.as_ref().or(self.unknown.as_ref().filter(|_| !found))
     }
 
     /// By what is known without figures.
@@ -178,12 +190,12 @@ mod tests {
     #[test]
     fn words_and_stages_are_taken_without_figures_and_mistakes_are_said() {
         let filter = Filter::read("Stage stage:canary /users");
-        assert!(filter.wrong().is_none());
+        assert!(filter.wrong(false).is_none());
         let path = || "GET /Users/{id}".to_owned();
         assert!(Filter::read("users stage:canary").may_take("read", "canary", path));
         assert!(!Filter::read("users stage:canary").may_take("read", "shadow", path));
-        assert_eq!(Filter::read("errors>1% p99>200ms").wrong(), None);
-        assert!(Filter::read("p99>soon").wrong().is_some() && Filter::read("x>1").wrong().is_some());
+        assert_eq!(Filter::read("errors>1% p99>200ms").wrong(false), None);
+        assert!(Filter::read("p99>soon").wrong(true).is_some() && Filter::read("x>1").wrong(true).is_some());
         assert!(Filter::read("route:Read").may_take("read", "canary", path));
         assert!(!Filter::read("route:read").may_take("read-user", "canary", path));
     }
@@ -218,5 +230,22 @@ mod tests {
             assert_eq!(said.is_some(), foreign.is_some(), "{asked}: {said:?}");
             assert!(said.is_none_or(|said| foreign.is_some_and(|key| said.contains(&format!("`{key}`")))), "{asked}");
         }
+    }
+
+    #[test]
+    fn what_looks_like_a_key_is_said_to_be_none_where_nothing_was_found_by_it() {
+        for (asked, key) in [
+            ("route:pay who:ann", Some("who")),
+            ("Stage:canary", Some("Stage")),
+            ("route:pay by:gate http://shop.example $.a:b :x 10:20 a>b", None),
+        ] {
+            let said = unknown(asked, JOURNAL).map(|why| why.to_string());
+            let wanted = key.map(|key| {
+                format!("the filter of this page does not know `{key}`: it knows `route`, `by`, `stage`, and words")
+            });
+            assert_eq!(said, wanted, "{asked}");
+        }
+        let filter = Filter::read("things:batch");
+        assert!(filter.wrong(true).is_none() && filter.wrong(false).is_some());
     }
 }

@@ -37,7 +37,7 @@ pub fn inventory(frame: &Layout<'_>, query: &Form) -> Markup {
                 form role="search" { input type="search" name="q" value=(query.get("q")) aria-label="Filter endpoints" placeholder="Filter: POST route:none"; }
                 a.btn.sm href={ (frame.root) "api/v1/inventory" } download="inventory.json" { "JSON" }
             }
-            @if let Some(wrong) = filter.wrong() { p.pad.bad { (prose(&wrong.to_string())) } }
+            @if let Some(wrong) = filter.wrong(!found.is_empty()) { p.pad.bad { (prose(&wrong.to_string())) } }
             @if report.endpoints.is_empty() { (empty(report.requests)) } @else if found.is_empty() { p.pad.dim { "No endpoint is like that." } } @else {
                 table.w.inv {
                     thead { tr {

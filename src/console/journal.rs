@@ -6,6 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 use maud::{Markup, html};
 use serde_json::Value;
 
+use super::filter::{JOURNAL, not_here, unknown};
 use super::form::Form;
 use super::page::{Layout, said};
 use super::shown::{count, day_and_time, percent, plain, ratio, seconds, time_and_day};
@@ -73,6 +74,8 @@ impl JournalFilter {
 pub fn journal(frame: &Layout<'_>, query: &Form, read: &JournalRead) -> Markup {
     let asked = JournalFilter::read(query.get("q"));
     let found: Vec<&JournalEntry> = read.entries.iter().flatten().filter(|entry| asked.takes(entry)).collect();
+    let wrong = not_here(query.get("q"), JOURNAL)
+        .or_else(|| unknown(query.get("q"), JOURNAL).filter(|_| found.is_empty() && read.entries.is_ok()));
     let shown = &found[..found.len().min(PAGE)];
     let read_in_all = read.entries.as_ref().map_or(0, Vec::len);
     let older = older(&found, read.entries.as_deref().unwrap_or_default());
@@ -82,6 +85,7 @@ pub fn journal(frame: &Layout<'_>, query: &Form, read: &JournalRead) -> Markup {
     let moves = read.newest.iter().filter(|entry| entry.from != entry.to);
     let newest: Vec<u64> = moves.filter(|entry| routes.insert(entry.route.as_deref())).map(|entry| entry.id).collect();
     html! {
+        @if let Some(wrong) = wrong { (said("b", &wrong.to_string())) }
         @if let Err(why) = &read.entries { (said("b", &why.to_string())) }
         div.head {
             div {

@@ -29,10 +29,12 @@ mod sides;
 mod sign_in;
 mod spark;
 mod stream;
+mod taken;
 mod text;
 mod upstreams;
 mod verdict;
 mod visitor;
+mod windows;
 
 use std::io::Write as _;
 use std::sync::{Arc, LazyLock};
@@ -42,7 +44,7 @@ use async_trait::async_trait;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use http::{Method, header};
-use maud::{Markup, html};
+use maud::Markup;
 use pingora::protocols::http::ServerSession;
 use pingora::server::ShutdownWatch;
 
@@ -51,12 +53,11 @@ use crate::compile::Role;
 use crate::live::AdminKey;
 use crate::message::percent_encoded;
 use act::Command;
-use filter::{JOURNAL, not_here};
 use form::Form;
 use login::{Holder, Sessions};
 use outcome::Done;
 use overview::SharedOverview;
-use page::{ASSETS, CSS, ICON, Layout, SCRIPT, said};
+use page::{ASSETS, CSS, ICON, Layout, SCRIPT};
 use progress::ProgressLine;
 use shared::SharedPages;
 use text::RedactedTexts;
@@ -69,7 +70,7 @@ pub struct Console {
     overview: SharedOverview,
     texts: RedactedTexts,
     progress: Arc<ProgressLine>,
-    schedule: stream::LookSchedule,
+    streams: stream::PageStreams,
 }
 
 /// A form of ours is small; but for a whole file.
@@ -85,7 +86,7 @@ impl Default for Console {
             overview: SharedOverview::default(),
             texts: RedactedTexts::default(),
             progress: Arc::default(),
-            schedule: stream::LookSchedule::default(),
+            streams: stream::PageStreams::default(),
         }
     }
 }
@@ -182,8 +183,8 @@ impl PageServer for Console {
         }
         let goes_on = || visitor(parts, &self.sessions, request, false).how != How::Nobody;
         match request.uri.path() {
-            "/console/live" => stream::live(parts, &self.schedule, session, shutdown, &goes_on).await,
-            _ => stream::requests(parts, &self.schedule, request, &who, session, shutdown, &goes_on).await,
+            "/console/live" => stream::live(parts, &self.streams, request, &who, session, shutdown, &goes_on).await,
+            _ => stream::requests(parts, &self.streams, request, &who, session, shutdown, &goes_on).await,
         }
     }
 }
@@ -328,12 +329,7 @@ impl Console {
             "/upstreams" => page("upstreams", "Upstreams", &upstreams::upstreams(&at("upstreams"))),
             "/journal" => {
                 let read = read_journal(&frame, query).await;
-                let wrong = not_here(query.get("q"), JOURNAL);
-                let main = html! {
-                    @if let Some(wrong) = wrong { (said("b", &wrong.to_string())) }
-                    (journal::journal(&at("journal"), query, &read))
-                };
-                page("journal", "Journal", &main)
+                page("journal", "Journal", &journal::journal(&at("journal"), query, &read))
             }
             _ => {
                 let name = path.strip_prefix("/route/").filter(|name| !name.contains('/'))?;

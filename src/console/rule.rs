@@ -9,23 +9,14 @@ use super::form::Form;
 use super::outcome::{BadForm, Done, NotNow};
 use super::page::{Layout, prose, said};
 use super::shown::{code, count, counted, cut, percent, plain, sentence};
+use super::taken::{ORDER, TakenExamples, list_of};
 use super::visitor::LONGEST;
 use crate::admin::Parts;
 use crate::compare::{FieldPath, FieldReport, FieldSegment, REDACTED, Report};
 use crate::config::FileRule;
 use crate::message::percent_encoded;
+use crate::migration::Examples;
 use crate::reload::{RuleAsked, RuleEdit, RuleNotMade};
-
-/// Behind the name of a list whose order differs.
-const ORDER: &str = " order";
-/// Behind it where its members differ.
-const MEMBERS: &str = "[*]";
-
-/// The list that a field of a report is the order or the members of; `None`: it is no list whose order a rule may leave out.
-pub fn list_of(field: &str) -> Option<&str> {
-    let list = field.strip_suffix(ORDER).or_else(|| field.strip_suffix(MEMBERS))?;
-    matches!(FieldPath::parse(list), Ok(FieldPath::Json(_))).then_some(list)
-}
 
 /// Why no rule can be about a field: a key on the way to it repeats a secret, and is not kept.
 pub fn is_without_name(field: &str) -> bool {
@@ -259,6 +250,7 @@ fn to_paste(frame: &Layout<'_>, rule: &RuleCommand, why: &str) -> Markup {
 /// What it means, with the figures of what it hides.
 fn meaning(frame: &Layout<'_>, rule: &RuleCommand) -> Markup {
     let report = (!rule.route.is_empty()).then(|| frame.parts.app.shadow.report(&rule.route, None)).flatten();
+    let keeps_values = keeps_values(frame.parts, &rule.route);
     let name = html! { code { (plain(&rule.what)) } };
     html! {
         @match rule.key {
@@ -268,12 +260,20 @@ fn meaning(frame: &Layout<'_>, rule: &RuleCommand) -> Markup {
             RuleKey::Mask => p { "What " code { (plain(&rule.pattern)) } " takes of " (name) " is left out on both sides; the rest of the field still counts. The evidence of the route begins anew." },
             RuleKey::Literal => p { (name) " stays an endpoint of its own and is no value of a parameter. What was learned before stays as it is." },
         }
-        @if let Some(report) = &report { (hidden(rule, report)) }
+        @if let Some(report) = &report { (hidden(rule, report, keeps_values)) }
     }
 }
 
+/// The examples of a route hold values, and not shapes alone.
+fn keeps_values(parts: &Parts, route: &str) -> bool {
+    let generation = parts.app.in_force.load();
+    let entry = generation.routes.iter().find(|entry| entry.name() == route);
+    let compare = entry.and_then(|entry| entry.policy.shadow.as_ref()?.compare.as_ref());
+    compare.is_some_and(|compare| compare.examples == Examples::Values)
+}
+
 /// The figures of all that a rule hides.
-fn hidden(rule: &RuleCommand, report: &Report) -> Markup {
+fn hidden(rule: &RuleCommand, report: &Report, keeps_values: bool) -> Markup {
     let fields: Vec<&FieldReport> = report.fields.iter().filter(|field| rule.takes(&field.field)).collect();
     let named = fields.iter().take(MOST_NAMED);
     let (times, counting) =
@@ -281,7 +281,8 @@ fn hidden(rule: &RuleCommand, report: &Report) -> Markup {
     let most = fields.iter().map(|field| field.raw_rate).fold(0.0, f64::max);
     html! {
         @match &*fields {
-            [] => {}
+            [] if report.fields.is_empty() => {}
+            [] => p.warn { "Nothing that was seen to differ is taken by it." },
             [field] => (figures(report.compared, field)),
             _ => ul.check {
                 li { span.bad aria-hidden="true" { "■" } span {
@@ -294,6 +295,29 @@ fn hidden(rule: &RuleCommand, report: &Report) -> Markup {
                 }
                 li { span.mono aria-hidden="true" { "■" } span { (count(counting as u64)) " of them count now; the others are noise." } }
             }
+        }
+        (taken_away(&explained(rule, report, &fields, keeps_values)))
+    }
+}
+
+fn explained(rule: &RuleCommand, report: &Report, fields: &[&FieldReport], keeps_values: bool) -> TakenExamples {
+    match rule.key {
+        RuleKey::Ignore => TakenExamples::by_ignoring(fields),
+        RuleKey::Unordered => TakenExamples::by_leaving_order_out(fields, &report.fields),
+        RuleKey::Mask => TakenExamples::by_masking(fields, &rule.pattern, keeps_values),
+        RuleKey::Literal => TakenExamples::default(),
+    }
+}
+
+/// How far the rule helps, as far as that can be told.
+fn taken_away(explained: &TakenExamples) -> Markup {
+    let TakenExamples { by_rule, of } = *explained;
+    html! {
+        @match (by_rule, of) {
+            (_, 0) => {}
+            (0, 1) => p.warn { "The kept example would not be equal by it." },
+            (0, of) => p.warn { "None of the " (of) " kept examples would be equal by it." },
+            (by_rule, of) => p { "It takes away " b { (by_rule) " of " (counted(of as u64, "kept example")) } "." },
         }
     }
 }
@@ -366,12 +390,16 @@ mod tests {
         report.compared = 100;
         report.fields = vec![field("$.*", 3), field("$.name", 40), field("$.items order", 2), field("header:etag", 5)];
         let any = command(RuleKey::Ignore, "$.*");
-        let shown = hidden(&any, &report).into_string().replace('\u{a0}', " ");
+        let shown = hidden(&any, &report, true).into_string().replace('\u{a0}', " ");
         assert!(shown.contains("3 fields that differed</b>, 45 times in all") && shown.contains("$.name"), "{shown}");
         assert!(!shown.contains("etag") && any.title().contains("any key"), "{shown}");
         let one = command(RuleKey::Ignore, "$.name");
-        let shown = hidden(&one, &report).into_string();
+        let shown = hidden(&one, &report, true).into_string();
         assert!(shown.contains("40 times") && one.title() == "Ignore this field?", "{shown}");
+        let none = hidden(&command(RuleKey::Ignore, "$.neither"), &report, true).into_string();
+        assert!(none.contains("Nothing that was seen to differ is taken by it"), "{none}");
+        report.fields.clear();
+        assert_eq!(hidden(&one, &report, true).into_string(), "", "nothing differed yet");
         assert!(command(RuleKey::Unordered, "$.items").takes("$.items order"));
         assert!(command(RuleKey::Unordered, "$.*").takes("$.items order"));
         assert!(!command(RuleKey::Unordered, "$.*").takes("$.a.items order"));
@@ -381,22 +409,10 @@ mod tests {
     }
 
     #[test]
-    fn only_the_order_and_the_members_of_a_list_in_json_lead_to_a_list() {
-        for (field, list) in [
-            ("$.tags order", Some("$.tags")),
-            ("$.tags[*]", Some("$.tags")),
-            ("$[*]", Some("$")),
-            ("$.rows[*] order", Some("$.rows[*]")),
-            ("$['a-b'][*]", Some("$['a-b']")),
-            ("$['a-b']", None),
-            ("$['[*]']", None),
-            ("$.tags[*].id", None),
-            ("$.tags", None),
-            ("line[*]", None),
-            ("main order", None),
-            ("$.html › ul > li[*]", None),
-        ] {
-            assert_eq!(list_of(field), list, "{field}");
-        }
+    fn a_rule_says_how_many_examples_it_takes_away() {
+        let said = |by_rule, of| taken_away(&TakenExamples { by_rule, of }).into_string().replace('\u{a0}', " ");
+        assert_eq!(said(0, 0), "");
+        assert!(said(3, 3).contains("3 of 3 kept examples") && said(1, 1).contains("1 of 1 kept example<"));
+        assert!(said(0, 1).contains("The kept example would not be equal") && said(0, 3).contains("None of the 3"));
     }
 }

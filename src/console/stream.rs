@@ -1,5 +1,6 @@
 //! The streams of the pages: when to look again, and requests as they happen.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -13,6 +14,7 @@ use tokio::time::Instant;
 use super::requests::drawn;
 use super::sides::tone_of;
 use super::visitor::Visitor;
+use super::windows::{BrowserStreams, HeldStream, REST};
 use crate::admin::{Manner, PageRequest, Parts, Reply, filter, has_room, left, stream, stream_head};
 use crate::telemetry::Event;
 
@@ -23,10 +25,32 @@ const FIGURES: u32 = 5;
 /// No more pages than this are drawn anew each second for their figures: of more pages each waits for longer.
 const MOST_A_SECOND: u32 = 10;
 
+/// The streams of the pages: when each looks, and how many of one browser are held.
+#[derive(Default)]
+pub struct PageStreams {
+    schedule: LookSchedule,
+    browsers: BrowserStreams,
+}
+
+impl PageStreams {
+    /// One more stream, if there is room for it.
+    fn begin(
+        &self,
+        parts: &Parts,
+        request: &PageRequest,
+        visitor: &Visitor,
+    ) -> Result<(StreamLooks<'_>, HeldStream<'_>), Reply> {
+        if !has_room(&parts.app.telemetry.events) {
+            return Err(Reply::problem(503, "too many are watching already"));
+        }
+        Ok((self.schedule.begin(parts), self.browsers.hold(visitor.browser(parts, request))))
+    }
+}
+
 /// When the streams look: each at a time of its own, so that pages that were opened at once are not drawn at once. A hundred
 /// pages in one burst keep a processor from its requests for longer than one request in a hundred may wait.
 #[derive(Default)]
-pub struct LookSchedule {
+struct LookSchedule {
     begun: AtomicU32,
     open: AtomicU32,
 }
@@ -95,23 +119,25 @@ impl Drop for StreamLooks<'_> {
 /// nothing.
 pub async fn live(
     parts: &Arc<Parts>,
-    schedule: &LookSchedule,
+    streams: &PageStreams,
+    request: &PageRequest,
+    visitor: &Visitor,
     session: &mut ServerSession,
     shutdown: &ShutdownWatch,
     goes_on: &(dyn Fn() -> bool + Sync),
 ) -> Option<Reply> {
-    let events = &parts.app.telemetry.events;
-    if !has_room(events) {
-        return Some(Reply::problem(503, "too many are watching already"));
-    }
-    let _open = events.page();
+    let (mut looks, held) = match streams.begin(parts, request, visitor) {
+        Ok(begun) => begun,
+        Err(refused) => return Some(refused),
+    };
+    let _open = parts.app.telemetry.events.page();
     let mut shutdown = shutdown.clone();
     session.set_keepalive(None);
     let head = stream_head(!session.is_http2()).ok()?;
     session.write_response_header(Box::new(head)).await.ok()?;
-    let mut looks = schedule.begin(parts);
     let mut clock = tokio::time::interval_at(Instant::now() + looks.first, LOOK);
     session.write_response_body(Bytes::from_static(b": watching\n\n"), false).await.ok()?;
+    let mut last = "";
     loop {
         tokio::select! {
             _ = clock.tick() => {}
@@ -121,11 +147,17 @@ pub async fn live(
         if !goes_on() {
             break;
         }
+        if held.is_ended() {
+            last = REST;
+            break;
+        }
         if looks.is_news(parts) {
             session.write_response_body(Bytes::from_static(NEWS.as_bytes()), false).await.ok()?;
         }
     }
-    session.write_response_body(Bytes::new(), true).await.ok()?;
+    // Whoever sees the end may open the next one.
+    drop((held, looks));
+    session.write_response_body(Bytes::from_static(last.as_bytes()), true).await.ok()?;
     None
 }
 
@@ -142,20 +174,20 @@ pub fn state(parts: &Parts) -> ConsoleState {
 /// page needs no second one.
 pub async fn requests(
     parts: &Arc<Parts>,
-    schedule: &LookSchedule,
+    streams: &PageStreams,
     request: &PageRequest,
     visitor: &Visitor,
     session: &mut ServerSession,
     shutdown: &ShutdownWatch,
     goes_on: &(dyn Fn() -> bool + Sync),
 ) -> Option<Reply> {
-    let events = &parts.app.telemetry.events;
-    if !has_room(events) {
-        return Some(Reply::problem(503, "too many are watching already"));
-    }
     let filter = match filter(request.uri.query()) {
         Ok(filter) => filter,
         Err(why) => return Some(why.into()),
+    };
+    let (looks, held) = match streams.begin(parts, request, visitor) {
+        Ok(begun) => begun,
+        Err(refused) => return Some(refused),
     };
     let values = visitor.operates();
     let app = Arc::clone(&parts.app);
@@ -169,10 +201,15 @@ pub async fn requests(
             .map_or_else(String::new, |html| format!("event: request\ndata: {html}\n\n")),
         _ => String::new(),
     };
-    let looks = Mutex::new(schedule.begin(parts));
-    let each_second = || goes_on().then(|| if looks.lock().is_news(parts) { NEWS.to_owned() } else { String::new() });
+    let looks = Mutex::new(looks);
+    let each_second = || match (goes_on(), held.is_ended()) {
+        (false, _) => ControlFlow::Break(String::new()),
+        (true, true) => ControlFlow::Break(REST.to_owned()),
+        (true, false) if looks.lock().is_news(parts) => ControlFlow::Continue(NEWS.to_owned()),
+        (true, false) => ControlFlow::Continue(String::new()),
+    };
     let manner = Manner { written: &written, each_second: &each_second };
-    stream(events, filter, session, shutdown, &manner).await.ok()?;
+    stream(&parts.app.telemetry.events, filter, session, shutdown, &manner).await.ok()?;
     None
 }
 

@@ -133,6 +133,15 @@ impl Visitor {
         format!("{} via console{from} ({})", self.name, browser(request.field("user-agent").unwrap_or("")))
     }
 
+    /// The browser: by its cookie; without one by the visitor's name and address, and by what it calls itself.
+    pub fn browser(&self, parts: &Parts, request: &PageRequest) -> String {
+        if self.brought {
+            return self.cookie.clone();
+        }
+        let address = address(parts, request).map(|address| address.to_string()).unwrap_or_default();
+        format!("{} {address} {}", self.name, request.field("user-agent").unwrap_or(""))
+    }
+
     /// The answer with the cookie, where the request brought none.
     pub fn remembered(&self, parts: &Parts, request: &PageRequest, reply: Reply) -> Reply {
         match cookie(parts, request) {

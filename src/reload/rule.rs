@@ -6,11 +6,12 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use super::source::part_about;
 use super::turn::Author;
 use super::write::{NewText, NotWritten, may_write};
 use super::{ConfigSource, ReloadOutcome, ReloadResult, Reloader, State, environment};
 use crate::compile::{Compiled, compile_all};
-use crate::config::{FileRule, RuleUnwritable, changed_lines, rule_to_paste, with_rule, without_other_routes};
+use crate::config::{FileRule, RuleUnwritable, changed_lines, rule_to_paste, with_rule};
 use crate::diagnostic::{Entry, Sources, report_all};
 use crate::gate::JournalError;
 use crate::live::Held;
@@ -89,7 +90,7 @@ impl Reloader {
     pub fn rule_edit(&self, asked: &RuleAsked<'_>) -> Result<RuleEdit, RuleNotMade> {
         let generation = self.app.in_force.load();
         let sources = &generation.snapshot.sources;
-        let part = Arc::new(sources.with_texts(|file| without_other_routes(sources.text_of(file), asked.route)));
+        let part = part_about(sources, asked.route);
         let found = match self.edit(&generation, &part, asked) {
             Ok((edit, _)) => return Ok(edit),
             Err(why) => why,

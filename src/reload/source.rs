@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::include::{in_folder, matched};
-use crate::config::{self, Item};
+use crate::config::{self, Item, without_other_routes};
 use crate::diagnostic::{Code, Diagnostic, Extra, Sources, UnusableExtra};
 
 /// The text's origin.
@@ -212,6 +212,12 @@ fn read_page(path: &Path) -> Result<Arc<str>, UnusableExtra> {
         fs::read_to_string(path)
     });
     read.map(Into::into).map_err(|cause| UnusableExtra(unreadable(path, &cause).0.into()))
+}
+
+/// The same files without the tables of all other routes: what concerns one route is seen in these as well, and a hundred times
+/// sooner where there are ten thousand. What is refused in them may be whole in the files.
+pub(super) fn part_about(sources: &Sources, route: &str) -> Arc<Sources> {
+    Arc::new(sources.with_texts(|file| without_other_routes(sources.text_of(file), route)))
 }
 
 /// The process's environment, for `${NAME}` in the file.

@@ -10,7 +10,7 @@ use super::write::{NotWritten, to_paste};
 use super::{Reloader, environment};
 use crate::compile::{Compiled, Snapshot, compile_all};
 use crate::config::Unwritable;
-use crate::diagnostic::{Entry as DiagnosticEntry, report_all};
+use crate::diagnostic::{Entry as DiagnosticEntry, Sources, report_all};
 use crate::fleet::NotWrittenToFleet;
 use crate::gate::{JournalError, LeftRoutes, NewEntry, WrittenDial};
 use crate::live::Held;
@@ -64,15 +64,6 @@ pub enum RequestedMove {
     },
 }
 
-/// Where an act would lead, and the place in the journal that it would follow.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Preview {
-    pub generation: u64,
-    pub seq: u64,
-    pub from: Dial,
-    pub to: Dial,
-}
-
 /// A move that was made.
 #[derive(Debug, Clone, Serialize)]
 pub struct MoveMade {
@@ -110,7 +101,7 @@ pub struct NotInFile {
 }
 
 impl NotInFile {
-    fn because(why: &NotWritten, route: &str, to: Dial) -> Self {
+    pub(super) fn because(why: &NotWritten, route: &str, to: Dial) -> Self {
         Self { why: why.message(route), lines: to_paste(to) }
     }
 }
@@ -225,7 +216,7 @@ impl Reloader {
         let snapshot = if to.stage == from.stage {
             Arc::clone(&generation.snapshot)
         } else {
-            Arc::new(self.recompiled(&generation.snapshot, &|name| (name == request.route).then_some(to))?)
+            Arc::new(self.recompiled(&generation.snapshot.sources, &|name| (name == request.route).then_some(to))?)
         };
         if let (true, Err(NotWritten::Edit(Unwritable::Variable(key)))) =
             (request.write, self.source.takes_dial(request.route, to))
@@ -265,34 +256,6 @@ impl Reloader {
             local: false,
             evidence: None,
         }
-    }
-
-    /// Where an act would lead, without doing it.
-    pub fn preview(&self, route: &str, asked: RequestedMove) -> Result<Preview, NotMoved> {
-        let generation = self.app.in_force.load();
-        let entry = generation.routes.iter().find(|entry| entry.name() == route).ok_or(NotMoved::NoRoute)?;
-        let held = entry.state.held().unwrap_or_else(|| Held::of_file(entry.policy.dial));
-        let (_, to) = leads_to(&generation, entry, &held.standing, asked)?;
-        if !matches!(to.stage, Stage::Monolith | Stage::Split) && !has_service(entry) {
-            return Err(NotMoved::Nothing(NO_SERVICE));
-        }
-        Ok(Preview { generation: generation.number, seq: held.standing.seq, from: held.standing.dial, to })
-    }
-
-    /// The route as it would be under that dial.
-    pub fn route_under(&self, route: &str, to: Dial) -> Result<Arc<Route>, NotMoved> {
-        let generation = self.app.in_force.load();
-        let entry = generation.routes.iter().find(|entry| entry.name() == route).ok_or(NotMoved::NoRoute)?;
-        if entry.dial.stage == to.stage {
-            return entry.route.clone().ok_or(NotMoved::NoRoute);
-        }
-        let under = self.recompiled(&generation.snapshot, &|name| (name == route).then_some(to))?;
-        under.routes.into_iter().find(|known| &*known.name == route).ok_or(NotMoved::NoRoute)
-    }
-
-    /// Why a dial could not be written into the file, before anybody asks for it; `None`: it could.
-    pub fn not_in_file(&self, route: &str, to: Dial) -> Option<NotInFile> {
-        self.source.takes_dial(route, to).err().map(|why| NotInFile::because(&why, route, to))
     }
 
     /// Into the journal. A move that cannot be written is not made, except for a person's roll-back: safety first.
@@ -356,12 +319,16 @@ impl Reloader {
         Ok((Held { standing, since, ..held.clone() }, kept))
     }
 
-    /// The text in force with every route in its stage in force, and some in another one.
-    fn recompiled(&self, snapshot: &Snapshot, moved: &dyn Fn(&str) -> Option<Dial>) -> Result<Snapshot, NotMoved> {
+    /// A text in force with every route in its stage in force, and some in another one.
+    pub(super) fn recompiled(
+        &self,
+        sources: &Arc<Sources>,
+        moved: &dyn Fn(&str) -> Option<Dial>,
+    ) -> Result<Snapshot, NotMoved> {
         let dials = |name: &str| moved(name).or_else(|| self.app.live.held(name).map(|held| held.standing.dial));
-        let Compiled { snapshot: compiled, diagnostics } = compile_all(&snapshot.sources, &environment, &dials);
+        let Compiled { snapshot: compiled, diagnostics } = compile_all(sources, &environment, &dials);
         compiled.ok_or_else(|| {
-            let entries = report_all(&diagnostics, &snapshot.sources).diagnostics;
+            let entries = report_all(&diagnostics, sources).diagnostics;
             NotMoved::Invalid(entries.into_iter().filter(|entry| entry.severity == "error").collect())
         })
     }
@@ -416,7 +383,7 @@ impl Reloader {
         if !written.routes.iter().any(elsewhere) {
             return Arc::clone(written);
         }
-        match self.recompiled(written, &|_| None) {
+        match self.recompiled(&written.sources, &|_| None) {
             Ok(compiled) => Arc::new(compiled),
             Err(why) => {
                 tracing::error!(
@@ -432,7 +399,7 @@ impl Reloader {
 }
 
 /// What an act of this kind does to the route as it stands.
-fn leads_to(
+pub(super) fn leads_to(
     generation: &Generation,
     entry: &RouteInForce,
     standing: &Standing,
@@ -475,10 +442,10 @@ fn leads_to(
     Ok((action, to))
 }
 
-const NO_SERVICE: &str = "the route has no `service`: name one in the file";
+pub(super) const NO_SERVICE: &str = "the route has no `service`: name one in the file";
 
 /// Whether something beside the monolith could answer: a service, or a redirect in its place.
-fn has_service(entry: &RouteInForce) -> bool {
+pub(super) fn has_service(entry: &RouteInForce) -> bool {
     entry.policy.service.is_some() || entry.route.as_ref().is_some_and(|route| route.redirect.is_some())
 }
 

@@ -3,11 +3,14 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use rustix::fs::{Access, access};
 
+use super::source::part_about;
 use super::{ConfigSource, environment};
 use crate::config::{Unwritable, with_dial};
+use crate::diagnostic::Sources;
 use crate::migration::{Dial, Stage};
 
 /// Why a file was not written.
@@ -43,35 +46,41 @@ pub fn to_paste(dial: Dial) -> String {
 }
 
 impl ConfigSource {
-    /// Whether the text on the disk can take a dial at all, and the file the text.
+    /// Whether the text on the disk can take a dial at all, and the file the text. A person waits for it: it is tried among the
+    /// tables that are about no other route.
     pub fn takes_dial(&self, route: &str, dial: Dial) -> Result<(), NotWritten> {
-        let (path, _) = self.edited(route, dial)?;
+        let sources = self.on_disk()?;
+        let part = edited(&part_about(&sources, route), route, dial);
+        let (path, _) = part.or_else(|_| edited(&sources, route, dial))?;
         may_write(&path).map(drop)
     }
 
-    /// The file in which the route stands, and its text with the dial.
-    fn edited(&self, route: &str, dial: Dial) -> Result<(PathBuf, String), NotWritten> {
+    fn on_disk(&self) -> Result<Arc<Sources>, NotWritten> {
         if self.paths().is_empty() {
             return Err(NotWritten::NoFile);
         }
-        let weight = (dial.stage == Stage::Canary).then(|| dial.weight.to_string());
-        let sources = self.read().map_err(|error| NotWritten::Io(error.into()))?.sources;
-        let mut why = Unwritable::NoRoute;
-        for file in sources.files() {
-            match with_dial(sources.text_of(file), &environment, route, dial.stage.as_str(), weight.as_deref()) {
-                Ok(text) => return Ok((PathBuf::from(&*file.name), text)),
-                Err(Unwritable::NoRoute) => {}
-                Err(other) => why = other,
-            }
-        }
-        Err(NotWritten::Edit(why))
+        Ok(self.read().map_err(|error| NotWritten::Io(error.into()))?.sources)
     }
 
     /// Writes a dial: beside the file, synced, then renamed over it. Its mode stays.
     pub fn write_dial(&self, route: &str, dial: Dial) -> Result<(), NotWritten> {
-        let (path, text) = self.edited(route, dial)?;
+        let (path, text) = edited(&*self.on_disk()?, route, dial)?;
         replace(&path, &text)
     }
+}
+
+/// The file in which the route stands, and its text with the dial.
+fn edited(sources: &Sources, route: &str, dial: Dial) -> Result<(PathBuf, String), NotWritten> {
+    let weight = (dial.stage == Stage::Canary).then(|| dial.weight.to_string());
+    let mut why = Unwritable::NoRoute;
+    for file in sources.files() {
+        match with_dial(sources.text_of(file), &environment, route, dial.stage.as_str(), weight.as_deref()) {
+            Ok(text) => return Ok((PathBuf::from(&*file.name), text)),
+            Err(Unwritable::NoRoute) => {}
+            Err(other) => why = other,
+        }
+    }
+    Err(NotWritten::Edit(why))
 }
 
 fn replace(path: &Path, text: &str) -> Result<(), NotWritten> {

@@ -100,6 +100,35 @@ def test_a_page_that_was_drawn_anew_says_that_nobody_is_there(sides, browser):  
     assert "no connection" in browser.find_element(By.ID, "who").text
 
 
+def test_seven_windows_of_one_browser_leave_connections_for_pages_and_for_what_is_pressed(sides, browser):  # noqa: F811
+    """Over HTTP/1.1 a browser has six connections for a host."""
+    edge = Proxy(tables(sides))
+    for number, page in enumerate(["", "requests", "journal", "inventory", "upstreams", "file", ""]):
+        if number:
+            browser.switch_to.new_window("window")
+        browser.get(f"http://127.0.0.1:{edge.admin_port}/{page}")
+        assert not browser.execute_script("return document.hidden")
+    press(browser, "Monolith only")
+    press(browser, "Monolith only", dialog(browser))
+    paused = set()
+    for window in browser.window_handles:
+        browser.switch_to.window(window)
+
+        # Those that have no stream come back for it.
+        def knows(one):
+            shown = one.find_element(By.CSS_SELECTOR, ".live")
+            if "paused" in shown.text:
+                paused.add(window)
+                dress(one, 390, "light")
+                assert "off" not in shown.get_attribute("class") and overflow(one) <= 0
+            return one.find_elements(By.CSS_SELECTOR, ".who .pill.bad")
+
+        await_in(browser, "what was pressed in another window", knows)
+        assert not [line for line in log(browser) if "SEVERE" in line]
+    assert paused, "no window made room"
+    edge.stop()
+
+
 def test_a_mask_asks_until_its_expression_can_be_read(shop, console, browser):  # noqa: F811
     edge = shop()
     for theme, width in (("light", 1440), ("dark", 390)):

@@ -23,6 +23,9 @@ fn of_ten_thousand_routes_no_page_is_late_and_the_file_comes_page_by_page() {
         (dialog("mask", "route=route-9998&field=%24.as_of&pattern=%5Cd"), "+ mask = ", 16 * 1024),
         (dialog("mask", "route=route-9998&field=%24.as_of&pattern=("), "not a regular expression", 16 * 1024),
         (dialog("literal", "field=/things/mine"), "+ literal = [", 16 * 1024),
+        ("/console/act?do=press".to_owned(), "Monolith only", 16 * 1024),
+        ("/console/act?do=promote&route=route-9998".to_owned(), "Take route-9998 to canary", 16 * 1024),
+        ("/console/act?do=rollback&route=route-9998&to=monolith".to_owned(), "name=\"write\"", 16 * 1024),
     ] {
         // A page waits three times as long as the one before it took. With optimisations each takes a twentieth of this.
         let began = std::time::Instant::now();
@@ -146,4 +149,24 @@ fn who_signs_in_comes_back_to_the_page_of_a_link_of_ours() {
     let (status, head, text) =
         ask(&edge, "POST", "/console/login", &[FORM, &format!("Cookie: {cookie}"), &ours], &body);
     assert!(status == 303 && head.contains("\"../journal?q=route:users\""), "{status} {head} {text}");
+}
+
+#[test]
+fn the_path_below_which_the_console_is_shown_leads_to_its_pages_without_its_slash_too() {
+    for (base, asked, place) in [
+        ("/edge/", "/edge", "edge/"),
+        ("/edge", "/edge?q=stage:canary", "edge/?q=stage:canary"),
+        ("/a/edge/", "/a/edge?", "edge/?"),
+    ] {
+        let edge = Edge::before(&Origin::saying("ok")).server(&format!("admin_base = \"{base}\"")).start();
+        let (status, head, _) = ask(&edge, "GET", asked, &[HTML], "");
+        assert!(status == 308 && head.contains(&format!("\"{place}\"")), "{base} {asked}: {status} {head}");
+        let below = asked.split('?').next().expect("split gives one");
+        assert_eq!(ask(&edge, "GET", &format!("{below}/"), &[HTML], "").0, 200);
+        // The pages are where they were, too, and nothing else is.
+        assert_eq!(ask(&edge, "GET", "/", &[HTML], "").0, 200);
+        assert_eq!(ask(&edge, "GET", &format!("{below}s"), &[HTML], "").0, 404);
+    }
+    let edge = Edge::before(&Origin::saying("ok")).server("admin_base = \"/inventory/\"").start();
+    assert_eq!(ask(&edge, "GET", "/inventory", &[HTML], "").0, 200, "a page of ours stays one");
 }

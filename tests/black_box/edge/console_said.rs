@@ -159,3 +159,18 @@ fn a_move_under_the_red_button_says_that_the_monolith_keeps_every_request() {
     assert!(made.contains("keeps every request at the monolith until it is released"), "{made}");
     assert!(!made.contains("from the next request on"), "{made}");
 }
+
+#[test]
+fn a_move_with_which_the_file_could_not_be_valid_is_refused_before_anybody_presses() {
+    let service = Origin::saying("service");
+    let route =
+        |name: &str| format!("[routes.{name}]\npath = \"/{name}\"\nservice = \"users\"\nstage = \"migrated\"\n");
+    let routes = [route("mine"), route("other")].concat();
+    let edge = Edge::before(&Origin::saying("ok")).monolith("retired = true\n").service("users", &service);
+    let edge = edge.with(&routes).start();
+    let (status, _, shown) =
+        ask(&edge, "GET", "/console/act?do=rollback&route=mine&to=canary&weight=50%25", &[HTML], "");
+    let why = "the monolith is retired, but <code>mine</code> needs it: it answers a part of the clients";
+    assert!(status == 409 && shown.contains(why), "{status} {shown}");
+    assert_eq!(ask(&edge, "GET", "/console/act?do=promote&route=mine&to=retired", &[HTML], "").0, 200);
+}

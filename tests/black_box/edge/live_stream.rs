@@ -84,9 +84,13 @@ fn the_first_lines_say_what_listens_where_and_what_is_served() {
 #[test]
 fn streams_leave_room_for_probes_and_for_the_button() {
     let edge = Edge::before(&Origin::saying("ok")).start();
+    // Of one browser fewer are held.
+    let browsers = std::cell::Cell::new(0);
     let ask = |target: &str| {
         let mut page = Client::connect(edge.admin_address());
-        page.send(format!("GET {target} HTTP/1.1\r\nHost: {}\r\n\r\n", edge.admin_address()));
+        let browser = browsers.replace(browsers.get() + 1);
+        let fields = format!("Host: {}\r\nUser-Agent: browser {browser}", edge.admin_address());
+        page.send(format!("GET {target} HTTP/1.1\r\n{fields}\r\n\r\n"));
         page
     };
     let targets = ["/console/live", "/console/stream", "/api/v1/events"];

@@ -11,6 +11,7 @@ mod console;
 mod console_pages;
 mod console_said;
 mod console_sides;
+mod console_streams;
 mod corpus;
 mod descriptors;
 mod disk;
