@@ -117,6 +117,24 @@ fn keys_that_move_nobody_are_named_and_so_are_other_addresses() {
 }
 
 #[test]
+fn the_times_of_all_upstreams_are_told_once() {
+    let old = format!("{HEAD}{USERS}");
+    let new = format!("{old}[timeouts]\nanswer = \"10s\"\ntotal = \"90s\"\n");
+    let plan = planned(&old, &new, &[("GET", "/users/5", 20)]);
+    assert_eq!((&plan["tables"], &plan["upstreams"]), (&json!(["timeouts"]), &json!([])), "{plan:#}");
+    assert_eq!(plan["table_keys"], json!({ "timeouts": ["answer 60s -> 10s", "total none -> 90s"] }));
+    // One with times of its own has them as before, and says itself what of them is another.
+    let own = |text: &str| text.replace("127.0.0.1:2\"\n", "127.0.0.1:2\"\ntimeouts = { answer = \"5s\" }\n");
+    let plan = planned(&own(&old), &own(&new), &[]);
+    assert_eq!((&plan["tables"], &plan["upstreams"]), (&json!(["timeouts"]), &json!([])), "{plan:#}");
+    let plan = planned(&own(&old), &new, &[]);
+    assert_eq!(plan["tables"], json!(["timeouts", "services"]));
+    assert_eq!(plan["upstreams"], json!([{ "name": "new", "change": "changed", "what": ["other timeouts"] }]));
+    let plan = planned(&old, &own(&old), &[]);
+    assert_eq!((&plan["tables"], &plan["table_keys"]), (&json!(["services"]), &json!({})), "{plan:#}");
+}
+
+#[test]
 fn a_redirect_is_at_neither_side() {
     let redirect = USERS.replace("service = \"new\"", "redirect = { to = \"/new/{rest}\", status = 308 }");
     let (old, new) = (format!("{HEAD}{USERS}"), format!("{HEAD}{redirect}"));
