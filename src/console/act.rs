@@ -7,7 +7,7 @@ use maud::{Markup, html};
 use super::form::Form;
 use super::meaning::{NOT_TAKEN_BACK, approved, meaning, words};
 use super::outcome::{BadForm, Done, NotNow};
-use super::page::{Layout, prose, said};
+use super::page::{Layout, just_done, prose};
 use super::route::sure;
 use super::rule::{self, RuleCommand};
 use super::shown::{count, counted, cut, percent, plain, seconds, sentence};
@@ -380,7 +380,7 @@ pub fn not_done(frame: &Layout<'_>, why: &str, route: Option<&str>) -> Markup {
     let row = route.and_then(|route| route_status(frame.parts, route, Window::default()));
     html! {
         div.narrow.stack data-ask {
-            (said("b", &format!("Not done: {why}")))
+            (just_done("b", &format!("Not done: {why}")))
             section.card aria-labelledby="ask" {
                 div.h { h1 #ask { "Nothing was changed" } }
                 div.pad.ask {
