@@ -69,6 +69,9 @@ struct Body {
     write: bool,
     #[serde(default)]
     from_start: bool,
+    /// Of a pause: the roll-backs, too.
+    #[serde(default)]
+    all: bool,
     /// Not where a person has to agree.
     #[serde(default)]
     unasked: bool,
@@ -96,8 +99,8 @@ pub async fn answer(parts: &Arc<Parts>, caller: &Caller, below: &str, asked: &Ap
             Err(reply) => return reply,
         }
     };
-    let written =
-        WrittenAct { verb, to: body.to.as_deref(), weight: body.weight.as_deref(), from_start: body.from_start };
+    let (to, weight) = (body.to.as_deref(), body.weight.as_deref());
+    let written = WrittenAct { verb, to, weight, from_start: body.from_start, all: body.all };
     let act = match written.read() {
         Ok(act) => act,
         Err(why) => return Reply::problem(400, &why.to_string()),

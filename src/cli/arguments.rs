@@ -403,6 +403,15 @@ pub(super) struct ActArgs {
 }
 
 #[derive(Debug, Args)]
+pub(super) struct PauseArgs {
+    /// Keep it from rolling back, too: nothing but a person takes the route back then.
+    #[arg(long)]
+    pub(super) all: bool,
+    #[command(flatten)]
+    pub(super) act: ActArgs,
+}
+
+#[derive(Debug, Args)]
 pub(super) struct ResumeArgs {
     /// Begin again with the first step.
     #[arg(long)]

@@ -33,6 +33,12 @@ pub fn short(report: &Value) -> String {
         "waiting" => return "waiting for `multilith approve`".to_owned(),
         _ => format!("{state} {}/{}", report["step"], report["steps"]),
     };
+    if report["paused_all"] == true {
+        text.push_str(" · ROLL-BACKS TOO");
+        if report["verdict"] == "roll-back" {
+            text.push_str(" · WOULD ROLL BACK");
+        }
+    }
     if let Some(waits) = report["waits_for"].as_str() {
         write!(text, " · {waits}").expect("writing to a string");
     }
@@ -104,5 +110,10 @@ mod tests {
         assert_eq!(short(&report("hold")), "hold 2/5 · needs 610 more, about 2 min");
         assert_eq!(short(&report("waiting")), "waiting for `multilith approve`");
         assert_eq!(short(&report("off")), "off");
+        let mut paused =
+            serde_json::json!({ "state": "paused", "verdict": "hold", "step": 2, "steps": 5, "paused_all": true });
+        assert_eq!(short(&paused), "paused 2/5 · ROLL-BACKS TOO");
+        paused["verdict"] = "roll-back".into();
+        assert_eq!(short(&paused), "paused 2/5 · ROLL-BACKS TOO · WOULD ROLL BACK");
     }
 }

@@ -37,8 +37,8 @@ use clap::{Parser, Subcommand};
 
 use arguments::{
     ActArgs, AdminArgs, ButtonArgs, CheckArgs, ConsoleArgs, DemoArgs, DiffArgs, ExplainArgs, ExportArgs, GateArgs,
-    GoalArgs, ImportArgs, InventoryArgs, JournalArgs, LogsArgs, PlanArgs, Position, PromoteArgs, RegisterArgs,
-    ReloadArgs, ReportArgs, ResumeArgs, RollBackArgs, RunArgs, StatusArgs,
+    GoalArgs, ImportArgs, InventoryArgs, JournalArgs, LogsArgs, PauseArgs, PlanArgs, Position, PromoteArgs,
+    RegisterArgs, ReloadArgs, ReportArgs, ResumeArgs, RollBackArgs, RunArgs, StatusArgs,
 };
 use moves::Act;
 use serde_json::Map;
@@ -84,8 +84,8 @@ enum Verb {
     Promote(PromoteArgs),
     /// Give a route's service less: one step back, or as far as --to and --weight say. Never asks, never waits.
     Rollback(RollBackArgs),
-    /// Keep a gate from advancing; it still rolls back.
-    Pause(ActArgs),
+    /// Keep a gate from advancing; it still rolls back, unless --all says otherwise.
+    Pause(PauseArgs),
     /// Let a paused gate go on.
     Resume(ResumeArgs),
     /// Let a route into its next stage, which the file wants a person to do.
@@ -146,7 +146,7 @@ pub fn main() -> ExitCode {
         Verb::MonolithOnly(args) => monolith_only::monolith_only(&args),
         Verb::Promote(args) => moves::promote(&args),
         Verb::Rollback(args) => moves::roll_back(&args),
-        Verb::Pause(args) => moves::act(Act::Pause, &args, Map::new()),
+        Verb::Pause(args) => moves::pause(&args),
         Verb::Resume(args) => moves::resume(&args),
         Verb::Approve(args) => moves::act(Act::Approve, &args, Map::new()),
         Verb::Journal(args) => journal::journal(&args),

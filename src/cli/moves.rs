@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::admin_client::{AdminClient, AdminError};
-use super::{ActArgs, Exit, GoalArgs, PromoteArgs, ResumeArgs, RollBackArgs, term};
+use super::{ActArgs, Exit, GoalArgs, PauseArgs, PromoteArgs, ResumeArgs, RollBackArgs, term};
 
 /// One of the acts of a person.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,6 +37,11 @@ pub fn promote(args: &PromoteArgs) -> Exit {
 
 pub fn roll_back(args: &RollBackArgs) -> Exit {
     act(Act::RollBack, &args.act, towards(&args.goal))
+}
+
+pub fn pause(args: &PauseArgs) -> Exit {
+    let all = args.all.then(|| ("all".to_owned(), json!(true)));
+    act(Act::Pause, &args.act, all.into_iter().collect())
 }
 
 pub fn resume(args: &ResumeArgs) -> Exit {
@@ -148,6 +153,10 @@ fn told(act: Act, moved: &Value) -> String {
             let now = if act == Act::Pause { "paused" } else { "not paused any more" };
             format!("{route}  {now}; it stays rolled back at {to}: `multilith promote {route}` begins anew\n")
         }
+        Act::Pause if moved["paused_all"] == true => format!(
+            "{route}  paused at {to}, roll-backs too: it does not advance\n\
+             NOT PROTECTED: whatever its gate finds, nothing but a person takes it back before `multilith resume {route}`\n"
+        ),
         Act::Pause => format!("{route}  paused at {to}: it does not advance, and is rolled back if it must be\n"),
         Act::Resume => format!("{route}  goes on at {to}\n"),
         Act::Approve => {
@@ -239,5 +248,9 @@ mod tests {
         for act in [Act::Pause, Act::Resume] {
             assert!(told(act, &latched).contains("it stays rolled back at canary 0%"), "{act:?}");
         }
+        let mut paused = json!({ "route": "read", "to": { "stage": "canary", "weight": "5%" } });
+        assert!(told(Act::Pause, &paused).contains("rolled back if it must be"));
+        paused["paused_all"] = json!(true);
+        assert!(told(Act::Pause, &paused).contains("NOT PROTECTED"));
     }
 }

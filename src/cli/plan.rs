@@ -296,7 +296,7 @@ fn beside_routes(text: &mut String, report: &PlanReport) {
     if report.tables.is_empty() {
         return;
     }
-    let tables: Vec<String> = report.tables.iter().map(|table| format!("[{table}]")).collect();
+    let tables: Vec<String> = report.tables_in_words().map(|(table, keys)| format!("[{table}]{keys}")).collect();
     let _ = writeln!(text, "  ~ also changes: {}", tables.join(", "));
     for upstream in &report.upstreams {
         let _ = writeln!(text, "      {} {}  {}", sign(upstream.change), upstream.name, upstream.what.join("; "));

@@ -3,11 +3,12 @@
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::Serialize;
 
 use super::snapshot::Snapshot;
-use crate::endpoint::{UpstreamId, UpstreamSpec};
+use crate::endpoint::{Timeouts, UpstreamId, UpstreamSpec};
 use crate::migration::{Fallback, Policy, Variant};
 use crate::route::{IdentityRules, Route, Rule};
 
@@ -207,6 +208,7 @@ fn tables(old: &Snapshot, new: &Snapshot) -> Vec<&'static str> {
         server,
         matching,
         limits,
+        timeouts,
         logs,
         tracing,
         inventory,
@@ -225,24 +227,48 @@ fn tables(old: &Snapshot, new: &Snapshot) -> Vec<&'static str> {
     } = old;
     let (monolith, services) = split(upstreams);
     let (new_monolith, new_services) = split(&new.upstreams);
+    let others = |was: &[Arc<UpstreamSpec>], is: &[Arc<UpstreamSpec>]| {
+        was.len() != is.len() || was.iter().zip(is).any(|(was, is)| is_another((old, was), (new, is)))
+    };
     let checks = [
         (*server != new.server, "server"),
         (*matching != new.matching, "matching"),
         (*limits != new.limits, "limits"),
+        (*timeouts != new.timeouts, "timeouts"),
         (*logs != new.logs, "logs"),
         (*tracing != new.tracing, "tracing"),
         (*inventory != new.inventory, "inventory"),
         (*copy_cpu != new.copy_cpu, "shadow"),
         (*buckets != new.buckets || *metrics_otlp != new.metrics_otlp, "metrics"),
         (*pages != new.pages, "pages"),
-        (monolith != new_monolith || *monolith_retired != new.monolith_retired, "monolith"),
-        (services != new_services, "services"),
+        (others(monolith, new_monolith) || *monolith_retired != new.monolith_retired, "monolith"),
+        (others(services, new_services), "services"),
         (*gate_defaults != new.gate_defaults, "gate"),
         (*notify != new.notify, "notify"),
         (*events != new.events, "events"),
         (*fleet != new.fleet, "fleet"),
     ];
     those_that_differ(checks).collect()
+}
+
+/// Whether its own table makes an upstream another. What it takes from `[timeouts]` is told once, of that table.
+#[must_use]
+pub fn is_another((old, was): (&Snapshot, &UpstreamSpec), (new, is): (&Snapshot, &UpstreamSpec)) -> bool {
+    was != is
+        && (has_other_timeouts((old, was), (new, is)) || UpstreamSpec { timeouts: is.timeouts, ..was.clone() } != *is)
+}
+
+/// The same of its `timeouts` alone.
+#[must_use]
+pub fn has_other_timeouts((old, was): (&Snapshot, &UpstreamSpec), (new, is): (&Snapshot, &UpstreamSpec)) -> bool {
+    let differs = |of: fn(&Timeouts) -> Option<Duration>| {
+        let own = (of(&was.timeouts), of(&is.timeouts));
+        own.0 != own.1 && own != (of(&old.timeouts), of(&new.timeouts))
+    };
+    differs(|times| times.connect)
+        || differs(|times| times.answer)
+        || differs(|times| times.idle)
+        || differs(|times| times.total)
 }
 
 /// The monolith and the services.
@@ -347,6 +373,18 @@ mod tests {
                 format!("{READ}{LIST}{hook}[gate]\nmin_requests = 7\n[limits]\nheaders = 7\n"),
                 vec!["limits", "gate"],
                 "no route changed, [limits], [gate] did",
+            ),
+            (
+                "the times of every upstream, which are told of the table",
+                format!("{READ}{LIST}{hook}[timeouts]\nanswer = \"9s\"\n"),
+                vec!["timeouts"],
+                "no route changed, [timeouts] did",
+            ),
+            (
+                "the same, and the times of one",
+                format!("timeouts = {{ idle = \"8s\" }}\n{READ}{LIST}{hook}[timeouts]\nanswer = \"9s\"\n"),
+                vec!["timeouts", "services"],
+                "no route changed, [timeouts], [services] did",
             ),
             (
                 "a service, and a weight",

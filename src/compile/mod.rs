@@ -36,7 +36,7 @@ pub use snapshot::{
 
 pub use crate::route::{Matching, Network, Secret, SecretSource};
 pub use admin::admin_address;
-pub use changes::{Changes, altered_keys};
+pub use changes::{Changes, altered_keys, has_other_timeouts, is_another};
 pub use cookies::{CookieSettings, SameSite};
 pub use fleet::{FleetSettings, OwnRegion, SHORTEST_SECRET};
 pub use pages::{ErrorPage, Pages};
@@ -141,6 +141,7 @@ fn assemble(file: &config::File, sources: &Arc<Sources>, draft: &mut Draft<'_>) 
         pages,
         upstreams: upstreams.specs,
         monolith_retired: upstreams.monolith_retired,
+        timeouts: upstreams.timeouts,
         routes: routes.all,
         table: routes.table,
         gate_defaults: routes.gate_defaults.map(Arc::new)?,

@@ -11,7 +11,7 @@ use super::cookies::CookieSettings;
 use super::fleet::FleetSettings;
 use crate::config::{Notice, NotifyFormat};
 use crate::diagnostic::Sources;
-use crate::endpoint::{PublishSpec, UpstreamSpec};
+use crate::endpoint::{PublishSpec, Timeouts, UpstreamSpec};
 use crate::migration::Percent;
 use crate::migration::gate::Gate;
 use crate::route::{Matching, Network, Route, RouteTable, SecretSource};
@@ -290,6 +290,8 @@ pub struct Snapshot {
     pub server: ServerSettings,
     pub matching: Matching,
     pub limits: Limits,
+    /// What `[timeouts]` says: those of upstreams that have none of their own.
+    pub timeouts: Timeouts,
     pub logs: AccessLog,
     pub tracing: TracingSettings,
     pub inventory: InventorySettings,

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use maud::{Markup, html};
 
 use super::form::Form;
-use super::meaning::{approved, meaning, words};
+use super::meaning::{NOT_TAKEN_BACK, approved, meaning, words};
 use super::outcome::{BadForm, Done, NotNow};
-use super::page::{Layout, prose, said};
+use super::page::{Layout, just_done, prose};
 use super::route::sure;
 use super::rule::{self, RuleCommand};
 use super::shown::{code, count, counted, cut, percent, plain, seconds, sentence};
@@ -59,7 +59,8 @@ fn asked(verb: &str, form: &Form) -> Result<RequestedMove, NotAnAct> {
     let goes = matches!(verb, "promote" | "rollback");
     let field = |name| form.some(name).filter(|_| goes);
     let from_start = verb == "resume" && form.get("from_start") == "1";
-    WrittenAct { verb, to: field("to"), weight: field("weight"), from_start }.read()
+    let all = verb == "pause" && form.get("all") == "1";
+    WrittenAct { verb, to: field("to"), weight: field("weight"), from_start, all }.read()
 }
 
 /// The page that asks. `Err`: it cannot be done, and why.
@@ -173,6 +174,9 @@ fn moving(
             }
             p { (prose(&meaning((verb, under), row, from, to))) }
             (figures(row))
+            @if verb == "pause" {
+                label { input type="checkbox" name="all" value="1" checked[form.get("all") == "1"]; " Its roll-backs, too: nothing but a person takes the route back then" }
+            }
             @if against {
                 p.warn { "What is asked for such a move is not shown yet" @if let Some(gate) = &row.gate { ": " (prose(&gate.why)) } "." }
             }
@@ -344,6 +348,7 @@ fn told(verb: &str, made: &MoveMade, held: bool) -> String {
     };
     let mut text = match verb {
         "pause" if made.latched => "Paused. The route stays rolled back: promote it to begin anew.".to_owned(),
+        "pause" if made.paused_all => format!("Paused, roll-backs too. {NOT_TAKEN_BACK}"),
         "pause" => "Paused.".to_owned(),
         "resume" if made.latched => {
             "Not paused any more. The route stays rolled back: promote it to begin anew.".to_owned()
@@ -375,7 +380,7 @@ pub fn not_done(frame: &Layout<'_>, why: &str, route: Option<&str>) -> Markup {
     let row = route.and_then(|route| route_status(frame.parts, route, Window::default()));
     html! {
         div.narrow.stack data-ask {
-            (said("b", &format!("Not done: {why}")))
+            (just_done("b", &format!("Not done: {why}")))
             section.card aria-labelledby="ask" {
                 div.h { h1 #ask { "Nothing was changed" } }
                 div.pad.ask {

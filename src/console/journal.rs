@@ -12,7 +12,7 @@ use super::page::{Layout, said};
 use super::shown::{count, day_and_time, percent, plain, ratio, seconds, time_and_day};
 use crate::gate::{JournalEntry, JournalError, WrittenDial};
 use crate::message::percent_encoded;
-use crate::reload::WrittenAct;
+use crate::reload::{ROLL_BACKS_TOO, WrittenAct};
 
 /// Entries on one page.
 const PAGE: usize = 100;
@@ -228,9 +228,10 @@ const RULES: [&str; 4] = ["ignore ", "unordered ", "mask ", "literal "];
 /// The program's words before a person's, and these.
 fn words_of<'a>(entry: &JournalEntry, reason: &'a str) -> (&'a str, &'a str) {
     let is_rule = &*entry.action == "rule" && RULES.iter().any(|rule| reason.starts_with(rule));
+    let is_all = |before: &str| &*entry.action == "pause" && before == ROLL_BACKS_TOO;
     match reason.split_once(": ") {
-        Some((before, words)) if is_rule || BEFORE.contains(&before) => (before, words),
-        None if is_rule => (reason, ""),
+        Some((before, words)) if is_rule || is_all(before) || BEFORE.contains(&before) => (before, words),
+        None if is_rule || is_all(reason) => (reason, ""),
         _ => ("", reason),
     }
 }
@@ -252,8 +253,13 @@ fn drawn(frame: &Layout<'_>, entry: &JournalEntry, newest: bool) -> Markup {
     let forward = newest && matches!(&*entry.action, "promote" | "advance") && entry.from != entry.to;
     // Its route may be gone, or stand elsewhere.
     let may_go = |route: &str, from: &WrittenDial| {
-        let act =
-            WrittenAct { verb: "rollback", to: Some(from.stage), weight: from.weight.as_deref(), from_start: false };
+        let act = WrittenAct {
+            verb: "rollback",
+            to: Some(from.stage),
+            weight: from.weight.as_deref(),
+            from_start: false,
+            all: false,
+        };
         act.read().is_ok_and(|asked| frame.parts.reloader.preview(route, asked).is_ok())
     };
     html! {
@@ -427,6 +433,9 @@ mod tests {
             ("promote", "ignore it: fine", "“ignore it: fine”"),
             ("rule", "ignore $.as_of: it is a clock", "ignore $.as_of: “it is a clock”"),
             ("rule", "literal /a", "literal /a"),
+            ("pause", "roll-backs, too: a drill", "roll-backs, too: “a drill”"),
+            ("pause", "roll-backs, too", "roll-backs, too"),
+            ("promote", "roll-backs, too", "“roll-backs, too”"),
             ("button", "pressed: down", "“down”"),
         ] {
             let drawn_as = quoted(&entry(1, action, reason)).into_string();

@@ -5,6 +5,10 @@ use crate::migration::{Dial, Fallback, Percent, Stage};
 use crate::reload::in_words;
 use crate::route::Route;
 
+/// What a pause of the roll-backs means.
+pub const NOT_TAKEN_BACK: &str =
+    "Whatever its gate finds, nothing but a person takes the route back before it is resumed.";
+
 /// Where an approval lets a route go: its steps within a stage need none.
 pub const fn approved(from: Stage) -> Stage {
     match from {

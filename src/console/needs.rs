@@ -2,10 +2,11 @@
 
 use maud::{Markup, html};
 
+use super::meaning::NOT_TAKEN_BACK;
 use super::overview::Overview;
 use super::page::{Layout, prose};
 use super::shown::{count, counted, percent, plain, seconds};
-use super::verdict::{error_rate, failing, side, verdict};
+use super::verdict::{error_rate, failing, is_unprotected, side, verdict};
 use crate::admin::{Parts, RouteFigures, RouteStatus, Status, Window, rows_in_short};
 use crate::gate::Asks;
 use crate::message::percent_encoded;
@@ -138,6 +139,13 @@ fn of_route(route: &RouteStatus, uptime: f64) -> Option<Note> {
             format!("is as good as the monolith {at}: {}.", figures(route)),
             why,
             button("approve", "Approve"),
+        ),
+        "paused" if is_unprotected(route) => (
+            "warn",
+            "paused",
+            format!("is paused {at}, roll-backs too: {}.", figures(route)),
+            NOT_TAKEN_BACK.to_owned(),
+            button("resume", "Resume"),
         ),
         "paused" if said.because.starts_with("it could") => (
             "good",

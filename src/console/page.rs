@@ -66,7 +66,7 @@ impl Layout<'_> {
                     a.skip href="#main" { "To the content" }
                     (self.top())
                     main #main tabindex="-1" {
-                        @if self.here.is_some() { div #made data-live { @if let Some(made) = self.made { (said("g", made)) } } }
+                        @if self.here.is_some() { div #made data-live { @if let Some(made) = self.made { (just_done("g", made)) } } }
                         (main)
                     }
                     @if self.here.is_some() { (footer()) }
@@ -204,6 +204,11 @@ pub fn pages(list: &str, query: &Form, last: usize) -> Markup {
 /// A sentence above everything else.
 pub fn said(class: &str, text: &str) -> Markup {
     html! { div class={ "say " (class) } role="status" { span { (prose(text)) } } }
+}
+
+/// The same of what a press did or did not do: it has the focus, so that it is read out, and Tab goes on from it.
+pub fn just_done(class: &str, text: &str) -> Markup {
+    html! { div class={ "say " (class) } role="status" tabindex="-1" autofocus { span { (prose(text)) } } }
 }
 
 /// A text of TOML with its headers, strings and comments told apart; a line that is complained of is marked.

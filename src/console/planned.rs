@@ -39,7 +39,7 @@ pub fn drawn(plan: &PlanReport) -> Markup {
                 @if plan.routes.is_empty() { " No route would be another than it is." }
                 @if !plan.tables.is_empty() {
                     " Also changed: "
-                    @for (number, table) in plan.tables.iter().enumerate() { @if number > 0 { ", " } code { "[" (table) "]" } }
+                    @for (number, (table, keys)) in plan.tables_in_words().enumerate() { @if number > 0 { ", " } code { "[" (table) "]" } (keys) }
                     "."
                 }
             }

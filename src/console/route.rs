@@ -10,11 +10,12 @@ use super::chart::chart;
 use super::differs;
 use super::grounds::NO_WORSE;
 use super::journal::entry_of_route;
+use super::meaning::NOT_TAKEN_BACK;
 use super::page::{Layout, prose, said, toml};
 use super::retirement::{Check, checks, enough};
 use super::shown::{ago, count, counted, large_percent, percent, plain, rate, ratio, seconds, sentence};
 use super::sides::{sides, who_answers};
-use super::verdict::{self, verdict};
+use super::verdict::{self, is_unprotected, verdict};
 use crate::admin::{RouteStatus, Window, route_row};
 use crate::compile::redacted;
 use crate::config::route_text;
@@ -187,6 +188,7 @@ fn buttons(frame: &Layout<'_>, entry: &RouteInForce, row: &RouteStatus) -> Marku
                         Err(_) => span.btn.can-not { "Promote" },
                     }
                 }
+                @if is_unprotected(row) { p.lab.warn { "Paused, roll-backs too. " (NOT_TAKEN_BACK) } }
                 @for why in &reasons { p.lab { (prose(&sentence(why))) } }
             }
         }

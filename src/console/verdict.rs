@@ -163,6 +163,8 @@ pub fn word(route: &impl Grounds) -> (&'static str, &'static str) {
     match route.gate().map(|gate| (gate.state, gate.verdict)) {
         None | Some(("off", _)) => {}
         Some(("latched", _)) => return ("bad", "rolled back"),
+        // Where its roll-backs are paused, too, this is what a person has to know.
+        Some(("paused", "roll-back")) => return ("bad", "would roll back"),
         Some(("paused", _)) => return ("warn", "paused"),
         Some(("waiting", _)) => return ("good", "approve?"),
         Some((_, "advance")) => return ("good", "advance"),
@@ -192,6 +194,11 @@ pub fn word(route: &impl Grounds) -> (&'static str, &'static str) {
     }
 }
 
+/// A person paused its gate, and the roll-backs with it.
+pub fn is_unprotected(route: &RouteStatus) -> bool {
+    route.gate.as_ref().is_some_and(|gate| gate.paused_all)
+}
+
 /// What is known of the route as it stands.
 pub fn verdict(route: &RouteStatus, uptime: f64) -> Opinion {
     let (class, word) = word(route);
@@ -204,6 +211,7 @@ fn because(word: &str, route: &RouteStatus, uptime: f64) -> String {
         "breaker" => format!("the service failed again and again: the breaker is {}", route.breaker),
         "failing" => failing(route),
         "rolled back" | "approve?" | "would roll back" => gate(&|gate| gate.why.clone()),
+        "paused" if is_unprotected(route) => "roll-backs too: its gate does not take it back".to_owned(),
         "paused" if route.gate.as_ref().is_some_and(|gate| gate.verdict == "advance") => {
             "it could go on; it is paused".to_owned()
         }

@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 
 use crate::config::read_percent;
 use crate::migration::dial::{By, Standing};
+use crate::migration::gate::Pause;
 use crate::migration::{Dial, Percent, Stage};
 
 /// The layout that this program writes, and the newest that it reads.
@@ -108,6 +109,9 @@ pub struct DialRecord {
     pub latched: bool,
     #[serde(default)]
     pub paused: bool,
+    /// The roll-backs of the gate, too. Without `paused` it says nothing: an older program ends a pause and leaves it here.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub paused_all: bool,
     #[serde(default)]
     pub approved: bool,
     pub at: String,
@@ -151,7 +155,7 @@ impl DialRecord {
             by: By::read(&self.dial_by).or_else(|| By::read(&self.by)).unwrap_or(By::File),
             seq: self.seq,
             latched: self.latched,
-            paused: self.paused,
+            pause: Pause::read(self.paused, self.paused_all),
             approved: self.approved,
         })
     }
@@ -248,6 +252,23 @@ mod tests {
             DialRecord::read(&RECORD.replace("\"stage\":\"canary\",\"weight\":\"5%\"", "\"stage\":\"new\"")),
             None
         );
+    }
+
+    #[test]
+    fn a_pause_of_the_roll_backs_reads_as_none_where_an_older_program_wrote_the_record() {
+        let mut record = DialRecord::read(RECORD).expect("read");
+        let pause = |record: &DialRecord| {
+            DialRecord::read(&record.text()).and_then(|read| read.standing()).expect("read").pause
+        };
+        assert_eq!(pause(&record), Pause::No);
+        assert!(!record.text().contains("paused_all"), "an older program reads what it always read");
+        record.paused = true;
+        assert_eq!(pause(&record), Pause::Advances);
+        record.paused_all = true;
+        assert_eq!(pause(&record), Pause::All);
+        // Resumed by an older program, which keeps what it does not know.
+        record.paused = false;
+        assert_eq!(pause(&record), Pause::No);
     }
 
     #[test]

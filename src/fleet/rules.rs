@@ -120,6 +120,7 @@ mod tests {
             version: String::new(),
             latched: false,
             paused: false,
+            paused_all: false,
             approved: false,
             at: String::new(),
             action: "file".to_owned(),

@@ -27,11 +27,15 @@ pub enum State {
     Settling,
     Latched,
     Waiting,
-    Paused,
+    Paused {
+        /// Its roll-backs, too.
+        all: bool,
+    },
 }
 
 impl State {
-    pub const ALL: [Self; 6] = [Self::Off, Self::Hold, Self::Settling, Self::Latched, Self::Waiting, Self::Paused];
+    pub const ALL: [Self; 6] =
+        [Self::Off, Self::Hold, Self::Settling, Self::Latched, Self::Waiting, Self::Paused { all: false }];
 
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -40,7 +44,7 @@ impl State {
             Self::Settling => "settling",
             Self::Latched => "latched",
             Self::Waiting => "waiting",
-            Self::Paused => "paused",
+            Self::Paused { .. } => "paused",
         }
     }
 
@@ -52,7 +56,7 @@ impl State {
         if !is_judged(standing.dial) {
             return Some(Self::Off);
         }
-        standing.paused.then_some(Self::Paused)
+        standing.pause.is_on().then_some(Self::Paused { all: standing.pause.is_all() })
     }
 
     /// Before the first look.
@@ -312,7 +316,7 @@ impl Course {
     fn circumstances(&self, seen: &RouteNow<'_>) -> Circumstances {
         Circumstances {
             obstacle: seen.obstacle,
-            paused: seen.held.standing.paused,
+            pause: seen.held.standing.pause,
             waiting: self.waits(seen),
             settling: self.settling,
             breaker_open: seen.breaker_open,
@@ -330,9 +334,10 @@ impl Course {
 
     fn at_the_end(&self, seen: &RouteNow<'_>, standing: Circumstances) -> Ruling {
         let empty = Judge::new(seen.gate, Scene { shadow: false, compared: false, paired: false }, self.judge.step());
-        let (verdict, why) = match (standing.obstacle, standing.paused, standing.breaker_open, standing.waiting) {
+        let (verdict, why) = match (standing.obstacle, standing.pause.is_on(), standing.breaker_open, standing.waiting)
+        {
             (Some(_), ..) => (Verdict::Hold, empty.rule(standing).why),
-            (None, true, ..) => (Verdict::Hold, "paused".to_owned()),
+            (None, true, ..) => (Verdict::Hold, words::paused(standing.pause).to_owned()),
             (None, _, true, _) => (Verdict::Hold, "the breaker is open: the service is not asked".to_owned()),
             _ if seen.held.standing.by != By::Gate => (
                 Verdict::Hold,
@@ -358,6 +363,7 @@ impl Course {
             return None;
         }
         let to = match ruling.verdict {
+            Verdict::RollBack if seen.held.standing.pause.is_all() => return None,
             Verdict::RollBack => Dial { stage: Stage::Canary, weight: Percent::NOBODY },
             Verdict::Advance if interval && !seen.held.standing.latched => self.next?,
             _ => return None,
@@ -410,4 +416,87 @@ fn scene(seen: &RouteNow<'_>) -> Scene {
 /// From 0.
 pub fn step_of(dial: Dial, gate: &Gate) -> usize {
     if dial.stage == Stage::Canary { gate.step_of(dial.weight) } else { 0 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::migration::SafeCalls;
+    use crate::migration::gate::{GROUPS, Pause};
+
+    fn canary(hundredths: u16) -> Dial {
+        Dial { stage: Stage::Canary, weight: Percent::from_hundredths(hundredths).expect("at most 100 %") }
+    }
+
+    fn policy(dial: Dial) -> Policy {
+        Policy {
+            dial,
+            service: None,
+            variants: Vec::new(),
+            sticky: Vec::new(),
+            issue_cookie: false,
+            cohort: "users".into(),
+            pin: None,
+            fallback: None,
+            shadow: None,
+            safe_calls: SafeCalls::default(),
+            balanced_by_unit: false,
+            shared_cache: false,
+            gate: None,
+        }
+    }
+
+    /// So many of 64 requests of the service failed, and none of the monolith's.
+    fn counted(failed: u32) -> Tick {
+        let mut tick = Tick::default();
+        for side in [&mut tick.monolith, &mut tick.service] {
+            side.asked = [4; GROUPS];
+            side.late[100] = 200;
+        }
+        tick.service.failed = [failed; GROUPS];
+        tick
+    }
+
+    /// What a gate finds after a tick in which every request of the service failed.
+    fn finds(pause: Pause) -> Finding {
+        let dial = canary(500);
+        let (policy, gate, counters) = (policy(dial), Arc::new(Gate::default()), GateCounters::default());
+        let mut held = Held::of_file(dial);
+        held.standing.pause = pause;
+        let begin = Instant::now();
+        let (before, after) = (Tick::default(), counted(4));
+        let (nothing, everything) = (|| before.clone(), || after.clone());
+        let seen = |after: Duration, totals| RouteNow {
+            now: begin + after,
+            held: &held,
+            policy: &policy,
+            gate: &gate,
+            counters: &counters,
+            breaker_open: false,
+            obstacle: None,
+            totals,
+            counted: &|_| true,
+            elsewhere: false,
+        };
+        let mut course = Course::new(&seen(Duration::ZERO, &nothing as &dyn Fn() -> Tick));
+        course.look(&seen(TICK, &everything))
+    }
+
+    #[test]
+    fn a_paused_gate_rolls_back_and_one_whose_roll_backs_are_paused_too_says_that_it_would() {
+        for (pause, acts, why) in [
+            (Pause::No, true, None),
+            (Pause::Advances, true, None),
+            (Pause::All, false, Some("paused, roll-backs too: the gate does not take the route back")),
+        ] {
+            let found = finds(pause);
+            let ruling = found.ruling.expect("a canary is judged");
+            assert_eq!(ruling.verdict, Verdict::RollBack, "{pause:?}: {}", ruling.why);
+            assert!(ruling.why.starts_with("failures: service 100 % of"), "{pause:?}: {}", ruling.why);
+            assert_eq!(ruling.why.split_once("; paused").map(|_| ()), why.map(|_| ()), "{pause:?}: {}", ruling.why);
+            assert!(why.is_none_or(|why| ruling.why.ends_with(why)), "{pause:?}: {}", ruling.why);
+            let to = found.wanted.map(|wanted| (wanted.verdict, wanted.to));
+            assert_eq!(to, acts.then_some((Verdict::RollBack, canary(0))), "{pause:?}");
+        }
+    }
 }

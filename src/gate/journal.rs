@@ -181,7 +181,7 @@ impl Journal {
                 by,
                 seq,
                 latched: kept.latched,
-                paused: kept.paused,
+                pause: kept.pause,
                 approved: kept.approved,
             };
             (route, (Left { standing, file: kept.file, version: kept.version }, since))
@@ -243,7 +243,7 @@ fn kept(new: &NewEntry<'_>, after: &Standing) -> KeptDial {
         version: new.version.into(),
         by: after.by.as_str().into(),
         latched: after.latched,
-        paused: after.paused,
+        pause: after.pause,
         approved: after.approved,
     }
 }

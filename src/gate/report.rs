@@ -16,6 +16,9 @@ use crate::telemetry::GateShown;
 pub struct GateReport {
     pub state: &'static str,
     pub verdict: &'static str,
+    /// A person paused its roll-backs, too: it takes the route back under no verdict.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub paused_all: bool,
     /// From 1.
     pub step: usize,
     pub steps: usize,
@@ -40,6 +43,7 @@ impl Default for GateReport {
         Self {
             state: State::Off.as_str(),
             verdict: Verdict::Hold.as_str(),
+            paused_all: false,
             step: 0,
             steps: 0,
             why: String::new(),
@@ -54,7 +58,8 @@ impl GateReport {
     /// Without the evidence: for a list of very many routes.
     pub(super) fn in_short(state: State, ruling: Option<&Ruling>, (step, steps): (usize, usize), rates: Rates) -> Self {
         let verdict = verdict(state, ruling).as_str();
-        let mut report = Self { state: state.as_str(), verdict, step, steps, ..Self::default() };
+        let paused_all = state == State::Paused { all: true };
+        let mut report = Self { state: state.as_str(), verdict, paused_all, step, steps, ..Self::default() };
         match (ruling, state) {
             (Some(_), State::Latched) => {
                 "rolled back; a promotion, the file or a new `version` begins anew".clone_into(&mut report.why);
@@ -71,7 +76,7 @@ impl GateReport {
 
     /// Of a gate that is in force and was not looked at yet, which takes a second at most.
     pub(super) fn unlooked(standing: &Standing, gate: &Gate) -> Self {
-        let why = if standing.paused { "paused" } else { "nothing is counted yet" };
+        let why = if standing.pause.is_on() { words::paused(standing.pause) } else { "nothing is counted yet" };
         let ruling =
             Ruling { verdict: Verdict::Hold, why: why.to_owned(), needs: Needs::Nothing, readings: Vec::new() };
         let state = State::unlooked(standing, gate);

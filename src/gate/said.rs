@@ -26,6 +26,6 @@ impl GateSaid {
         if is(State::Latched) || self.verdict == Verdict::RollBack.as_str() {
             return Some(Asks::Urgently);
         }
-        (is(State::Waiting) || is(State::Paused)).then_some(Asks::Sometime)
+        (is(State::Waiting) || is(State::Paused { all: false })).then_some(Asks::Sometime)
     }
 }

@@ -1,6 +1,6 @@
 //! Which dial is in force, between the file, a person and the gate; and where a move leads.
 
-use super::gate::Gate;
+use super::gate::{Gate, Pause};
 use super::policy::{Dial, Percent};
 use super::stage::Stage;
 
@@ -40,7 +40,10 @@ pub enum Action {
     Advance,
     RollBack,
     Promote,
-    Pause,
+    /// With `all` the gate does not roll back, either. One word for both: a replica of an older program knows no other.
+    Pause {
+        all: bool,
+    },
     Resume,
     Approve,
     /// The evidence begins anew: another key of the route changed, or its `version`; or a person wants it.
@@ -58,7 +61,7 @@ impl Action {
         Self::Advance,
         Self::RollBack,
         Self::Promote,
-        Self::Pause,
+        Self::Pause { all: false },
         Self::Resume,
         Self::Approve,
         Self::Reset,
@@ -74,7 +77,7 @@ impl Action {
             Self::Advance => "advance",
             Self::RollBack => "roll-back",
             Self::Promote => "promote",
-            Self::Pause => "pause",
+            Self::Pause { .. } => "pause",
             Self::Resume => "resume",
             Self::Approve => "approve",
             Self::Reset => "reset",
@@ -112,7 +115,7 @@ pub struct Standing {
     pub seq: u64,
     /// After a roll-back nothing but a person, the file or a new version lets the gate advance again.
     pub latched: bool,
-    pub paused: bool,
+    pub pause: Pause,
     /// A person lets the route into the stage behind this dial.
     pub approved: bool,
 }
@@ -121,7 +124,7 @@ impl Standing {
     /// Before the first entry.
     #[must_use]
     pub const fn of_file(file: Dial) -> Self {
-        Self { dial: file, by: By::File, seq: 0, latched: false, paused: false, approved: false }
+        Self { dial: file, by: By::File, seq: 0, latched: false, pause: Pause::No, approved: false }
     }
 
     /// After one more entry.
@@ -143,12 +146,22 @@ impl Standing {
                 self.latched = true;
                 self.approved = false;
             }
-            Action::Pause => self.paused = true,
-            Action::Resume => self.paused = false,
+            Action::Pause { all } => self.pause = Pause::read(true, all),
+            Action::Resume => self.pause = Pause::No,
             Action::Approve => self.approved = true,
             Action::Agrees | Action::Fault | Action::Rule => {}
         }
         self.dial = turn.to;
+    }
+
+    /// A person wants no such move of the gate.
+    #[must_use]
+    pub const fn holds(&self, action: Action) -> bool {
+        match action {
+            Action::Advance => self.pause.is_on(),
+            Action::RollBack => self.pause.is_all(),
+            _ => false,
+        }
     }
 }
 
@@ -169,7 +182,7 @@ impl Left {
     pub fn under(&self, file: Dial, version: &str) -> Standing {
         let left = &self.standing;
         if self.file != file {
-            return Standing { seq: left.seq, paused: left.paused, ..Standing::of_file(file) };
+            return Standing { seq: left.seq, pause: left.pause, ..Standing::of_file(file) };
         }
         let same = *self.version == *version;
         Standing { latched: left.latched && same, approved: left.approved && same, ..left.clone() }

@@ -215,7 +215,7 @@ fn leaves_net(was: Option<(&Route, Dial)>, is: &Route, flags: &mut Vec<PlanFlag>
     flags.push(PlanFlag { code: "leaves-net", danger: true, message: message.to_owned() });
 }
 
-fn dial_text(dial: Dial) -> String {
+pub(super) fn dial_text(dial: Dial) -> String {
     match dial.stage {
         Stage::Canary => format!("canary {}", dial.weight),
         stage => stage.to_string(),

@@ -1,5 +1,7 @@
 //! What a plan says: `plan --json`, `POST /api/v1/plan` and the console have it from here.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 use super::difference::PlanFlag;
@@ -16,6 +18,8 @@ pub struct PlanReport {
     pub summary: PlanSummary,
     /// Tables outside the routes that differ, such as `matching`.
     pub tables: Vec<&'static str>,
+    /// What of such a table differs, in words, where that is told nowhere else: `answer 60s -> 10s` of `timeouts`.
+    pub table_keys: BTreeMap<&'static str, Vec<String>>,
     /// The monolith and the services that differ.
     pub upstreams: Vec<PlannedUpstream>,
     /// Keys that differ and are read only when the program starts.
@@ -116,6 +120,16 @@ pub struct PlanSummary {
     /// Each moved request has a client that is known. Where a route had no `sticky` until now, none was recorded.
     pub clients_known: bool,
     pub dangers: usize,
+}
+
+impl PlanReport {
+    /// The tables that differ, and what of them.
+    pub fn tables_in_words(&self) -> impl Iterator<Item = (&'static str, String)> {
+        self.tables.iter().map(|table| {
+            let keys = self.table_keys.get(table).map_or_else(String::new, |keys| format!(" ({})", keys.join(", ")));
+            (*table, keys)
+        })
+    }
 }
 
 impl PlannedEndpoint {

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::Serialize;
 
 use super::files::Files;
-use crate::compile::{Changes, Snapshot};
-use crate::endpoint::{Address, Source, UpstreamSpec};
+use crate::compile::{Changes, Snapshot, has_other_timeouts, is_another};
+use crate::endpoint::{Address, Source, Timeouts, UpstreamSpec};
 
 /// The monolith or a service that is not as it was: the routes name it as before, and others may answer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -24,6 +25,21 @@ pub(super) fn tables(files: &Files<'_>) -> Vec<&'static str> {
     Changes::between(files.old, files.new).tables
 }
 
+/// Of a table that is told once for all that take from it: its keys, in words.
+pub(super) fn table_keys(files: &Files<'_>) -> BTreeMap<&'static str, Vec<String>> {
+    let (Timeouts { connect, answer, idle, total }, is) = (files.old.timeouts, files.new.timeouts);
+    let keys = [
+        ("connect", connect, is.connect),
+        ("answer", answer, is.answer),
+        ("idle", idle, is.idle),
+        ("total", total, is.total),
+    ];
+    let time = |time: Option<Duration>| time.map_or_else(|| "none".to_owned(), |time| format!("{time:?}"));
+    let differ = keys.into_iter().filter(|(_, was, is)| was != is);
+    let told: Vec<String> = differ.map(|(key, was, is)| format!("{key} {} -> {}", time(was), time(is))).collect();
+    [("timeouts", told)].into_iter().filter(|(_, told)| !told.is_empty()).collect()
+}
+
 /// By name, the monolith first.
 pub(super) fn upstreams(files: &Files<'_>) -> Vec<PlannedUpstream> {
     let by_name = |snapshot: &Snapshot| -> BTreeMap<Arc<str>, Arc<UpstreamSpec>> {
@@ -35,7 +51,9 @@ pub(super) fn upstreams(files: &Files<'_>) -> Vec<PlannedUpstream> {
     for (name, is) in &after {
         match before.get(name) {
             None => push(name, "added", vec![addresses(&is.source).unwrap_or_else(|| "from a registry".to_owned())]),
-            Some(was) if was != is => push(name, "changed", changed(was, is)),
+            Some(was) if is_another((files.old, was), (files.new, is)) => {
+                push(name, "changed", changed((files.old, was), (files.new, is)));
+            }
             Some(_) => {}
         }
     }
@@ -58,7 +76,7 @@ pub(super) fn upstreams(files: &Files<'_>) -> Vec<PlannedUpstream> {
     all
 }
 
-fn changed(was: &UpstreamSpec, is: &UpstreamSpec) -> Vec<String> {
+fn changed((old, was): (&Snapshot, &UpstreamSpec), (new, is): (&Snapshot, &UpstreamSpec)) -> Vec<String> {
     // Without `..`: a new field of an upstream has to say which key it is of.
     let UpstreamSpec {
         name: _,
@@ -70,7 +88,7 @@ fn changed(was: &UpstreamSpec, is: &UpstreamSpec) -> Vec<String> {
         eject,
         http,
         tls,
-        timeouts,
+        timeouts: _,
         keepalive,
         proxy_protocol,
         limit,
@@ -93,7 +111,7 @@ fn changed(was: &UpstreamSpec, is: &UpstreamSpec) -> Vec<String> {
         (*eject != is.eject, "eject"),
         (*http != is.http, "http"),
         (*tls != is.tls, "tls"),
-        (*timeouts != is.timeouts, "timeouts"),
+        (has_other_timeouts((old, was), (new, is)), "timeouts"),
         (*keepalive != is.keepalive, "keepalive"),
         (*proxy_protocol != is.proxy_protocol, "proxy_protocol"),
         (*limit != is.limit, "limit"),

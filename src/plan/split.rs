@@ -1,8 +1,8 @@
 //! A resource that a client would read on one side and write on the other.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::difference::PlanFlag;
+use super::difference::{PlanFlag, dial_text};
 use super::files::Files;
 use super::replay::{DialOf, NamedValues, Replay, is_safe, service_share};
 use super::words::number;
@@ -10,7 +10,8 @@ use crate::compile::Snapshot;
 use crate::endpoint::UpstreamId;
 use crate::inventory::unmasked;
 use crate::learn::Recorded;
-use crate::migration::{Answers, Dial, Percent};
+use crate::migration::dial::{Wish, promoted, rolled_back};
+use crate::migration::{Answers, Dial, Percent, Stage};
 use crate::route::{Route, RouteId};
 
 /// Requests of one resource, by the route that takes them; `None`: the monolith answers them, by a route or without one.
@@ -18,6 +19,8 @@ use crate::route::{Route, RouteId};
 struct Takers {
     reads: BTreeMap<Option<u32>, u64>,
     writes: BTreeMap<Option<u32>, u64>,
+    /// The routes that leave their part to the monolith.
+    stay: BTreeSet<u32>,
 }
 
 /// A part of a resource is read or written by this route, the other by another, on another side for some clients.
@@ -32,24 +35,35 @@ pub(super) struct WritesSplit {
 pub(super) fn writes_split(files: &Files<'_>, recorded: &Recorded) -> Vec<WritesSplit> {
     let before = split(files.old, files.dials, files.named, recorded);
     let mut found = Vec::new();
-    for (key, writes) in split(files.new, files.new_dials, files.named, recorded) {
+    for (key, Part { writes, stay }) in split(files.new, files.new_dials, files.named, recorded) {
         if before.contains_key(&key) {
             continue;
         }
         let (route, resource, other) = key;
-        let remedy = match &other {
+        let by_name = |name: &str| {
+            let id = files.new.routes.iter().zip(0_u32..).find(|(route, _)| *route.name == *name)?.1;
+            standing(files.new, files.new_dials, Some(id))
+        };
+        let own = by_name(&route);
+        let (remedy, others) = match &other {
             Some(name) => {
-                let by_name = |name: &str| {
-                    let id = files.new.routes.iter().zip(0_u32..).find(|(route, _)| *route.name == *name)?.1;
-                    standing(files.new, files.new_dials, Some(id))
-                };
-                match (by_name(&route), by_name(name)) {
+                let other = by_name(name);
+                let remedy = match (own, other) {
                     (Some(own), Some(other)) => format!("give it and `{name}` one {}", apart(own, other)),
                     _ => format!("move it and `{name}` together"),
-                }
+                };
+                (remedy, other.into_iter().collect())
             }
-            None => "the monolith answers the rest of it, so move both together".to_owned(),
+            None => {
+                let stay = stay.iter().filter_map(|id| standing(files.new, files.new_dials, Some(*id)));
+                ("the monolith answers the rest of it, so move both together".to_owned(), stay.collect::<Vec<_>>())
+            }
         };
+        let moved = own.and_then(|own| {
+            let mut pairs = others.iter().flat_map(|other| [(own, *other), (*other, own)]);
+            pairs.find_map(|(moved, to)| by_a_move(files.new, moved, to.1))
+        });
+        let remedy = moved.map_or_else(|| remedy.clone(), |moved| format!("{remedy}; {moved}"));
         let sampled = recorded.requests.iter().any(|request| request.weight > 1);
         let writes = number(writes, sampled);
         let message =
@@ -57,6 +71,27 @@ pub(super) fn writes_split(files: &Files<'_>, recorded: &Recorded) -> Vec<Writes
         found.push(WritesSplit { route, other, flag: PlanFlag { code: "writes-split", danger: true, message } });
     }
     found
+}
+
+/// What a person types where a line of the file would not do it: the dial in force is that of a move, and the file says of it
+/// what it said.
+fn by_a_move(file: &Snapshot, (route, dial): (&Route, Dial), to: Dial) -> Option<String> {
+    if dial == route.policy.dial || dial == to {
+        return None;
+    }
+    let gate = route.policy.gate.as_deref();
+    let (steps, gated) = (gate.unwrap_or(&file.gate_defaults), gate.is_some());
+    let (wish, goal) = match to.stage {
+        Stage::Canary => (Wish { stage: None, weight: Some(to.weight) }, format!("--weight {}", to.weight)),
+        stage => (Wish { stage: Some(stage), weight: None }, format!("--to {stage}")),
+    };
+    let verb = match (promoted(dial, wish, steps, gated), rolled_back(dial, wish, steps, gated)) {
+        (Ok(_), _) => "promote",
+        (_, Ok(_)) => "rollback",
+        _ => return None,
+    };
+    let name = &route.name;
+    Some(format!("a move took `{name}` to {}, not the file: `multilith {verb} {name} {goal}`", dial_text(dial)))
 }
 
 /// What two routes that do not agree must have in common, and have not: `cohort, sticky and weight`.
@@ -84,8 +119,15 @@ fn shares(route: &Route) -> Vec<(UpstreamId, Percent)> {
     route.policy.variants.iter().map(|variant| (variant.upstream, variant.weight)).collect()
 }
 
-/// Route, resource and the other route, each way; how many writes.
-type Split = BTreeMap<(String, String, Option<String>), u64>;
+/// Route, resource and the other route, each way.
+type Split = BTreeMap<(String, String, Option<String>), Part>;
+
+#[derive(Default)]
+struct Part {
+    writes: u64,
+    /// Routes that leave some of the resource to the monolith.
+    stay: BTreeSet<u32>,
+}
 
 fn split(file: &Snapshot, dials: DialOf<'_>, named: &NamedValues, recorded: &Recorded) -> Split {
     let mut resources: BTreeMap<String, Takers> = BTreeMap::new();
@@ -103,6 +145,7 @@ fn split(file: &Snapshot, dials: DialOf<'_>, named: &NamedValues, recorded: &Rec
             (dial.stage.answers() != Answers::Monolith).then_some(())
         };
         *side.entry(taker.filter(|id| moves(id).is_some())).or_default() += u64::from(request.weight);
+        takers.stay.extend(taker.filter(|id| moves(id).is_none()));
     }
     let mut splits = Split::new();
     for (resource, takers) in resources {
@@ -116,7 +159,9 @@ fn split(file: &Snapshot, dials: DialOf<'_>, named: &NamedValues, recorded: &Rec
                 };
                 for (own, other) in [(name(read), name(write)), (name(write), name(read))] {
                     if let Some(own) = own {
-                        *splits.entry((own, resource.clone(), other)).or_default() += *writes;
+                        let part = splits.entry((own, resource.clone(), other)).or_default();
+                        part.writes += *writes;
+                        part.stay.extend(&takers.stay);
                     }
                 }
             }

@@ -6,7 +6,7 @@ use super::difference::{DialsNow, Difference, PlanFlag, differences, that_stay};
 use super::files::Files;
 use super::replay::{Answerer, NamedValues, Replay};
 use super::report::{PlanReport, PlanSummary, PlanTraffic, PlannedRoute, UnchangedRoutes};
-use super::settings::{tables, upstreams};
+use super::settings::{table_keys, tables, upstreams};
 use super::split::writes_split;
 use super::sum::Sum;
 use super::unrecorded::unrecorded;
@@ -128,6 +128,7 @@ fn report(files: &Files<'_>, recorded: &Recorded, sums: &BTreeMap<String, Sum>, 
         unchanged,
         summary,
         tables: tables(files),
+        table_keys: table_keys(files),
         upstreams: upstreams(files),
         needs_restart: files.old.needs_restart(new),
         unrecorded: unrecorded(files, recorded, requests),

@@ -5,7 +5,8 @@ use serde_json::{Value, json};
 use super::*;
 use crate::compile::compile;
 use crate::learn::{RecordedRequest, RecordedUnit};
-use crate::migration::bucket;
+use crate::migration::{Dial, Percent, Stage, bucket};
+use crate::plan::DialNow;
 
 const HEAD: &str = "[monolith]\nurl = \"http://127.0.0.1:1\"\n[services.new]\nurl = \"http://127.0.0.1:2\"\n";
 const USERS: &str = "[routes.users]\npath = \"/users/{*rest}\"\nservice = \"new\"\nstage = \"migrated\"\n";
@@ -117,6 +118,24 @@ fn keys_that_move_nobody_are_named_and_so_are_other_addresses() {
 }
 
 #[test]
+fn the_times_of_all_upstreams_are_told_once() {
+    let old = format!("{HEAD}{USERS}");
+    let new = format!("{old}[timeouts]\nanswer = \"10s\"\ntotal = \"90s\"\n");
+    let plan = planned(&old, &new, &[("GET", "/users/5", 20)]);
+    assert_eq!((&plan["tables"], &plan["upstreams"]), (&json!(["timeouts"]), &json!([])), "{plan:#}");
+    assert_eq!(plan["table_keys"], json!({ "timeouts": ["answer 60s -> 10s", "total none -> 90s"] }));
+    // One with times of its own has them as before, and says itself what of them is another.
+    let own = |text: &str| text.replace("127.0.0.1:2\"\n", "127.0.0.1:2\"\ntimeouts = { answer = \"5s\" }\n");
+    let plan = planned(&own(&old), &own(&new), &[]);
+    assert_eq!((&plan["tables"], &plan["upstreams"]), (&json!(["timeouts"]), &json!([])), "{plan:#}");
+    let plan = planned(&own(&old), &new, &[]);
+    assert_eq!(plan["tables"], json!(["timeouts", "services"]));
+    assert_eq!(plan["upstreams"], json!([{ "name": "new", "change": "changed", "what": ["other timeouts"] }]));
+    let plan = planned(&old, &own(&old), &[]);
+    assert_eq!((&plan["tables"], &plan["table_keys"]), (&json!(["services"]), &json!({})), "{plan:#}");
+}
+
+#[test]
 fn a_redirect_is_at_neither_side() {
     let redirect = USERS.replace("service = \"new\"", "redirect = { to = \"/new/{rest}\", status = 308 }");
     let (old, new) = (format!("{HEAD}{USERS}"), format!("{HEAD}{redirect}"));
@@ -170,6 +189,56 @@ fn the_remedy_of_a_split_names_what_differs() {
     let one = write("\"canary\"\nweight = \"5%\"", "cohort = \"o\"\nsticky = \"cookie:sid\"\n");
     let plan = planned(&old, &format!("{HEAD}{read}{one}"), &traffic);
     assert!(!plan.to_string().contains("writes-split"), "{plan:#}");
+}
+
+#[test]
+fn where_a_move_made_the_split_its_remedy_is_a_move() {
+    let table = |name: &str, methods: &str, stage: &str| {
+        format!(
+            "[routes.{name}]\npath = \"/orders/{{id}}\"\nmethods = \"{methods}\"\nservice = \"new\"\nstage = {stage}\n\
+             sticky = \"cookie:sid\"\ncohort = \"o\"\n"
+        )
+    };
+    let (none, few, half) = ("\"monolith\"", "\"canary\"\nweight = \"5%\"", "\"canary\"\nweight = \"50%\"");
+    let traffic = (0..9).flat_map(|client| ["GET", "POST"].map(|method| request(method, "/orders/5", client)));
+    let recorded = Recorded { requests: traffic.collect(), ..Recorded::default() };
+    let canary = |hundredths| Dial {
+        stage: Stage::Canary,
+        weight: Percent::from_hundredths(hundredths).expect("at most 100 %"),
+    };
+    let monolith = Dial { stage: Stage::Monolith, weight: Percent::NOBODY };
+    // `read` is the first route, and stands elsewhere than its file says.
+    for (written, moved, write, remedy) in [
+        (
+            few,
+            canary(5000),
+            few,
+            "give it and `read` one weight; a move took `read` to canary 50%, not the file: \
+             `multilith rollback read --weight 5%`",
+        ),
+        (
+            none,
+            canary(500),
+            half,
+            "give it and `read` one weight; a move took `read` to canary 5%, not the file: \
+             `multilith promote read --weight 50%`",
+        ),
+        (
+            half,
+            monolith,
+            half,
+            "the monolith answers the rest of it, so move both together; a move took `read` to monolith, not the file: \
+             `multilith promote read --weight 50%`",
+        ),
+    ] {
+        let file = |write: &str| format!("{HEAD}{}{}", table("read", "GET", written), table("write", "POST", write));
+        let (old, new) = (snapshot(&file(none)), snapshot(&file(write)));
+        let now = DialNow { in_force: moved, written: old.routes[0].policy.dial };
+        let plan = plan(&old, &|id| (id.0 == 0).then_some(now), &new, &recorded);
+        let flags = plan.routes.into_iter().find(|route| route.name == "write").expect("it is changed").flags;
+        let split = flags.into_iter().find(|flag| flag.code == "writes-split").expect("it is split");
+        assert!(split.message.ends_with(remedy), "{}", split.message);
+    }
 }
 
 #[test]

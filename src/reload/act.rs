@@ -1,6 +1,6 @@
 //! An act as a person writes it: its verb, and where it is to lead.
 
-use super::turn::RequestedMove;
+use super::asked::RequestedMove;
 use crate::config::read_percent;
 use crate::migration::dial::Wish;
 use crate::migration::{Percent, Stage};
@@ -15,6 +15,8 @@ pub struct WrittenAct<'a> {
     pub to: Option<&'a str>,
     pub weight: Option<&'a str>,
     pub from_start: bool,
+    /// Of a pause: the roll-backs, too.
+    pub all: bool,
 }
 
 /// Why a text is no act.
@@ -30,6 +32,8 @@ pub enum NotAnAct {
     NoGoal(String),
     #[error("`{0}` does not take `from_start`")]
     NoStart(String),
+    #[error("`{0}` does not take `all`")]
+    NoAll(String),
 }
 
 impl WrittenAct<'_> {
@@ -53,10 +57,13 @@ impl WrittenAct<'_> {
         if self.verb != "resume" && self.from_start {
             return Err(NotAnAct::NoStart(self.verb.to_owned()));
         }
+        if self.verb != "pause" && self.all {
+            return Err(NotAnAct::NoAll(self.verb.to_owned()));
+        }
         Ok(match self.verb {
             "promote" => RequestedMove::Promote(wish),
             "rollback" => RequestedMove::RollBack(wish),
-            "pause" => RequestedMove::Pause,
+            "pause" => RequestedMove::Pause { all: self.all },
             "resume" => RequestedMove::Resume { from_start: self.from_start },
             "approve" => RequestedMove::Approve,
             _ => return Err(NotAnAct::Verb),
@@ -70,7 +77,7 @@ mod tests {
 
     #[test]
     fn an_act_is_read_with_what_it_takes_and_nothing_else() {
-        let read = |verb, to, weight, from_start| WrittenAct { verb, to, weight, from_start }.read();
+        let read = |verb, to, weight, from_start| WrittenAct { verb, to, weight, from_start, all: false }.read();
         let half = Percent::from_hundredths(5000);
         assert_eq!(
             read("promote", Some("canary"), Some("50%"), false),
@@ -86,6 +93,11 @@ mod tests {
             ("approve", None, None, true, NotAnAct::NoStart("approve".to_owned())),
         ] {
             assert_eq!(read(verb, to, weight, from_start), Err(why));
+        }
+        let all = |verb| WrittenAct { verb, to: None, weight: None, from_start: false, all: true }.read();
+        assert_eq!(all("pause"), Ok(RequestedMove::Pause { all: true }));
+        for verb in VERBS.into_iter().filter(|verb| *verb != "pause") {
+            assert_eq!(all(verb), Err(NotAnAct::NoAll(verb.to_owned())));
         }
     }
 }

@@ -6,9 +6,10 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
+use super::asked::{RequestedMove, begins_anew, in_the_journal};
 use super::followed::ANEW;
 use super::told::told;
-use super::turn::{Author, Intent, MoveMade, MoveRequest, NotMoved, Replicas, RequestedMove, begins_anew, reason_of};
+use super::turn::{Author, Intent, MoveMade, MoveRequest, NotMoved, Replicas, reason_of};
 use super::{Reloader, State};
 use crate::compile::Snapshot;
 use crate::config::route_text;
@@ -321,12 +322,13 @@ fn record(fleet: &Fleet, route: &str, held: &Held, author: &Author<'_>, (action,
         who: author.who.to_owned(),
         term: if let FleetRole::Leads(term) = fleet.role() { term } else { 0 },
         latched: standing.latched,
-        paused: standing.paused,
+        paused: standing.pause.is_on(),
+        paused_all: standing.pause.is_all(),
         approved: standing.approved,
         at: crate::gate::now(),
         action: action.as_str().to_owned(),
         from: held.standing.dial.into(),
-        reason: author.reason.to_owned(),
+        reason: in_the_journal(action, author.reason).into_owned(),
         verdict: author.verdict.clone(),
         nonce: Fleet::nonce(),
         more: base.more.into_iter().filter(|(key, _)| key != ANEW).collect(),
@@ -345,6 +347,7 @@ fn behind(record: &DialRecord, there: Option<DialRecord>) -> DialRecord {
         seq: there.seq + 1,
         from: there.to,
         paused: there.paused,
+        paused_all: there.paused_all,
         file: there.file,
         was: there.was,
         subject: there.subject,
@@ -368,7 +371,8 @@ fn first_record(held: &Held) -> DialRecord {
         file: held.file.into(),
         version: String::new(),
         latched: standing.latched,
-        paused: standing.paused,
+        paused: standing.pause.is_on(),
+        paused_all: standing.pause.is_all(),
         approved: standing.approved,
         at: held.since.as_deref().map_or_else(crate::gate::now, str::to_owned),
         action: Action::File.as_str().to_owned(),

@@ -1,6 +1,7 @@
 //! The file changed, a signal came, or the API asked: read, parse, compile, swap — or keep what is in force and say why.
 
 mod act;
+mod asked;
 mod faults;
 mod fingerprint;
 mod fleet;
@@ -20,6 +21,7 @@ mod watch_file;
 mod write;
 
 pub use act::{NotAnAct, VERBS, WrittenAct};
+pub use asked::{ROLL_BACKS_TOO, RequestedMove};
 pub use fingerprint::{Fingerprints, fingerprint};
 pub use in_force_file::{FileText, InForceFile};
 pub use outcome::{LastError, ReloadOutcome, ReloadResult};
@@ -28,7 +30,7 @@ pub use rule::{RuleAsked, RuleEdit, RuleMade, RuleNotMade};
 pub use secrets::key_files;
 pub use source::{ConfigSource, Read, ReadError, environment};
 pub use told::in_words;
-pub use turn::{Author, MoveMade, MoveRequest, NotInFile, NotMoved, RequestedMove};
+pub use turn::{Author, MoveMade, MoveRequest, NotInFile, NotMoved};
 pub use write::{NotWritten, to_paste};
 
 use fleet::Proposals;

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use super::Reloader;
+use super::asked::RequestedMove;
 use super::source::part_about;
-use super::turn::{NO_SERVICE, NotInFile, NotMoved, RequestedMove, has_service, leads_to};
+use super::turn::{NO_SERVICE, NotInFile, NotMoved, has_service, leads_to};
 use crate::diagnostic::Sources;
 use crate::live::Held;
 use crate::migration::{Dial, Stage};

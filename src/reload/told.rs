@@ -23,7 +23,7 @@ pub(super) fn told(new: &NewEntry<'_>, after: &Standing, entry: Option<Value>) -
     let reason = if new.reason.is_empty() { String::new() } else { format!(": {}", new.reason) };
     // What a gate says of a step is over with the step.
     let resolves: &[Notice] = match (new.action, after.latched) {
-        (Action::Pause | Action::Resume | Action::Agrees | Action::Fault | Action::Rule, _) => &[],
+        (Action::Pause { .. } | Action::Resume | Action::Agrees | Action::Fault | Action::Rule, _) => &[],
         (_, true) => &[Notice::Waiting, Notice::Slow],
         (_, false) => &[Notice::RolledBack, Notice::Waiting, Notice::Slow],
     };

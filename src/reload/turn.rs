@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde_json::Value;
 
+use super::asked::{RequestedMove, begins_anew, in_the_journal};
 use super::told::{in_words, told, wants_a_word};
 use super::write::{NotWritten, to_paste};
 use super::{Reloader, environment};
@@ -14,7 +15,8 @@ use crate::diagnostic::{Entry as DiagnosticEntry, Sources, report_all};
 use crate::fleet::NotWrittenToFleet;
 use crate::gate::{JournalError, LeftRoutes, NewEntry, WrittenDial};
 use crate::live::Held;
-use crate::migration::dial::{Action, By, DialTurn, NoMove, Standing, Wish, promoted, rolled_back};
+use crate::migration::dial::{Action, By, DialTurn, NoMove, Standing, promoted, rolled_back};
+use crate::migration::gate::Pause;
 use crate::migration::{Dial, Stage};
 use crate::proxy::{Generation, RouteInForce};
 use crate::route::Route;
@@ -44,26 +46,6 @@ pub struct Author<'a> {
     pub verdict: Option<Value>,
 }
 
-/// The acts of a person and of a gate.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RequestedMove {
-    Promote(Wish),
-    RollBack(Wish),
-    Pause,
-    Resume {
-        from_start: bool,
-    },
-    Approve,
-    /// What comparisons have shown is forgotten, and the gate begins anew with them.
-    Reset,
-    /// A gate: only if the dial that it judged is still in force.
-    Gate {
-        action: Action,
-        from: Dial,
-        to: Dial,
-    },
-}
-
 /// A move that was made.
 #[derive(Debug, Clone, Serialize)]
 pub struct MoveMade {
@@ -79,6 +61,9 @@ pub struct MoveMade {
     /// The route was rolled back: its gate does not advance before a promotion, the file or a new `version` begins anew.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub latched: bool,
+    /// The roll-backs of its gate are paused, too.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub paused_all: bool,
     /// It is in force on this replica alone, and the others will be told when etcd of the fleet answers.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub local: bool,
@@ -124,11 +109,6 @@ pub(super) struct Intent<'e> {
     /// With the route in its stage after the move.
     pub(super) snapshot: Arc<Snapshot>,
     pub(super) version: Box<str>,
-}
-
-/// The evidence begins anew although nothing may move.
-pub(super) const fn begins_anew(asked: RequestedMove) -> bool {
-    matches!(asked, RequestedMove::Resume { from_start: true } | RequestedMove::Reset)
 }
 
 fn first_of(diagnostics: &[DiagnosticEntry]) -> &str {
@@ -241,6 +221,7 @@ impl Reloader {
             .as_ref()
             .and_then(|written| written.as_ref().err())
             .map(|why| NotInFile::because(why, request.route, to));
+        let standing = self.app.live.held(request.route).map(|held| held.standing);
         MoveMade {
             written: written.map(|written| written.is_ok()),
             not_written,
@@ -252,7 +233,8 @@ impl Reloader {
             who: request.author.who.to_owned(),
             replicas,
             kept,
-            latched: self.app.live.held(request.route).is_some_and(|held| held.standing.latched),
+            latched: standing.as_ref().is_some_and(|standing| standing.latched),
+            paused_all: standing.is_some_and(|standing| standing.pause.is_all()),
             local: false,
             evidence: None,
         }
@@ -268,6 +250,7 @@ impl Reloader {
         (version, generation): (&str, u64),
     ) -> Result<(Held, bool), NotMoved> {
         let from = held.standing.dial;
+        let reason = in_the_journal(action, author.reason);
         let new = NewEntry {
             route,
             action,
@@ -278,7 +261,7 @@ impl Reloader {
             file: held.file,
             version,
             generation,
-            reason: author.reason,
+            reason: &reason,
             verdict: author.verdict.clone(),
         };
         let mut standing = held.standing.clone();
@@ -312,9 +295,8 @@ impl Reloader {
             who = author.who,
             from = in_words(from),
             to = in_words(to),
-            "{}: {}",
-            action.as_str(),
-            author.reason
+            "{}: {reason}",
+            action.as_str()
         );
         Ok((Held { standing, since, ..held.clone() }, kept))
     }
@@ -415,15 +397,17 @@ pub(super) fn leads_to(
         RequestedMove::RollBack(wish) => {
             (Action::RollBack, rolled_back(from, wish, steps, gate.is_some()).map_err(NotMoved::NoMove)?)
         }
-        RequestedMove::Pause | RequestedMove::Resume { .. } | RequestedMove::Approve if gate.is_none() => {
+        RequestedMove::Pause { .. } | RequestedMove::Resume { .. } | RequestedMove::Approve if gate.is_none() => {
             return Err(NotMoved::Nothing("the route has no gate: `promote` and `rollback` move it by hand"));
         }
         RequestedMove::Approve | RequestedMove::Resume { from_start: true } if standing.latched => {
             return Err(NotMoved::Nothing("it was rolled back: `promote` begins anew"));
         }
-        RequestedMove::Pause if standing.paused => return Err(NotMoved::Nothing("the gate is paused already")),
-        RequestedMove::Pause => (Action::Pause, from),
-        RequestedMove::Resume { from_start: false } if !standing.paused => {
+        RequestedMove::Pause { all } if standing.pause == Pause::read(true, all) => {
+            return Err(NotMoved::Nothing(if all { ALL_PAUSED } else { "the gate is paused already" }));
+        }
+        RequestedMove::Pause { all } => (Action::Pause { all }, from),
+        RequestedMove::Resume { from_start: false } if !standing.pause.is_on() => {
             return Err(NotMoved::Nothing("the gate is not paused"));
         }
         RequestedMove::Resume { from_start } => {
@@ -431,7 +415,7 @@ pub(super) fn leads_to(
         }
         RequestedMove::Approve => (Action::Approve, from),
         RequestedMove::Reset => (Action::Reset, from),
-        RequestedMove::Gate { from: judged, .. } if judged != from => {
+        RequestedMove::Gate { action, from: judged, .. } if judged != from || standing.holds(action) => {
             return Err(NotMoved::Overtaken { seq: standing.seq, dial: from });
         }
         RequestedMove::Gate { action, to, .. } => (action, to),
@@ -441,6 +425,8 @@ pub(super) fn leads_to(
     }
     Ok((action, to))
 }
+
+const ALL_PAUSED: &str = "the gate is paused already, its roll-backs, too";
 
 pub(super) const NO_SERVICE: &str = "the route has no `service`: name one in the file";
 

@@ -97,10 +97,12 @@ pub(super) fn moves_by(reloader: &Arc<Reloader>) -> crate::gate::Mover {
             write: false,
             unasked: false,
         };
-        reloader.turn(&request).map(drop).map_err(|error| match error {
-            NotMoved::Fleet(NotWrittenToFleet::RegionBefore(why)) => NotMade::Waits(why),
-            error => NotMade::Refused(error.to_string()),
-        })
+        match reloader.turn(&request) {
+            // What was judged is not so any more: the next look judges what is.
+            Ok(_) | Err(NotMoved::Overtaken { .. }) => Ok(()),
+            Err(NotMoved::Fleet(NotWrittenToFleet::RegionBefore(why))) => Err(NotMade::Waits(why)),
+            Err(error) => Err(NotMade::Refused(error.to_string())),
+        }
     })
 }
 

@@ -7,6 +7,7 @@ use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 use super::error::StoreError;
 use super::learned::read_only;
 use super::{Store, now};
+use crate::migration::gate::Pause;
 use crate::migration::{Dial, Percent, Stage};
 
 /// A row of the journal before it has its numbers.
@@ -51,7 +52,7 @@ pub struct KeptDial {
     pub version: Box<str>,
     pub by: Box<str>,
     pub latched: bool,
-    pub paused: bool,
+    pub pause: Pause,
     pub approved: bool,
 }
 
@@ -246,7 +247,7 @@ pub(super) fn keep(
             dial.version,
             dial.by,
             dial.latched,
-            dial.paused,
+            pause_number(dial.pause),
             dial.approved,
             row.at,
             moved,
@@ -284,7 +285,7 @@ fn read_dial(row: &Row<'_>) -> rusqlite::Result<Option<DialRow>> {
         version: row.get(7)?,
         by: row.get(8)?,
         latched: row.get(9)?,
-        paused: row.get(10)?,
+        pause: pause(row.get(10)?),
         approved: row.get(11)?,
     };
     Ok(Some(DialRow { route: row.get(0)?, seq: number(row, 1)?, since: row.get(2)?, kept }))
@@ -312,6 +313,19 @@ fn dial(row: &Row<'_>, at: usize) -> rusqlite::Result<Option<Option<Dial>>> {
     let stage = Stage::ALL.into_iter().find(|known| known.as_str() == &*stage);
     let weight = u16::try_from(weight).ok().and_then(Percent::from_hundredths);
     Ok(stage.zip(weight).map(|(stage, weight)| Some(Dial { stage, weight })))
+}
+
+/// The column `paused`: 0, 1, and 2 with the roll-backs. A program that knows the first two alone reads 2 as 1.
+const fn pause_number(pause: Pause) -> i64 {
+    match pause {
+        Pause::No => 0,
+        Pause::Advances => 1,
+        Pause::All => 2,
+    }
+}
+
+const fn pause(number: i64) -> Pause {
+    Pause::read(number != 0, number == 2)
 }
 
 fn number(row: &Row<'_>, at: usize) -> rusqlite::Result<u64> {

@@ -9,6 +9,7 @@ use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
 use super::*;
+use crate::migration::gate::Pause;
 use crate::migration::{Dial, Percent, Stage};
 
 /// A state directory that goes with the test.
@@ -69,7 +70,7 @@ fn row(route: &str, from: u16, to: u16) -> (NewRow, Option<KeptDial>) {
         version: "v1".into(),
         by: "person".into(),
         latched: false,
-        paused: true,
+        pause: Pause::All,
         approved: false,
     };
     (row, Some(dial))

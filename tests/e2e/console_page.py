@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 
 from browser import await_in
+from selenium.common.exceptions import StaleElementReferenceException
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
@@ -47,15 +48,42 @@ def dialog(browser):
     return await_in(browser, "a dialog", lambda one: one.find_elements(By.CSS_SELECTOR, "dialog[open] [data-ask]"))[0]
 
 
+def shown(root, word):
+    """The links and buttons that begin with this word; none while the page is drawn anew."""
+    path = f".//*[self::a or self::button][starts-with(normalize-space(.), {json.dumps(word, ensure_ascii=False)})]"
+    try:
+        return [one for one in root.find_elements(By.XPATH, path) if one.is_displayed()]
+    except StaleElementReferenceException:
+        return []
+
+
 def press(browser, word, within=None):
     """Presses the link or button that begins with this word."""
-    path = f".//*[self::a or self::button][starts-with(normalize-space(.), {json.dumps(word)})]"
-    root = within or browser
 
-    def shown(_):
-        return [one for one in root.find_elements(By.XPATH, path) if one.is_displayed()]
+    def pressed(_):
+        try:
+            for one in shown(within or browser, word)[:1]:
+                one.click()
+                return True
+        except StaleElementReferenceException:
+            # It was drawn anew before it was pressed.
+            pass
+        return False
 
-    await_in(browser, f"{word} on {browser.current_url}", shown)[0].click()
+    await_in(browser, f"{word} on {browser.current_url}", pressed)
+
+
+def in_dialog(browser):
+    """The focus is in a dialog, or on nothing: beside the last field there is the browser's own."""
+    return browser.execute_script(
+        "const one = document.activeElement; return one === document.body || !!one.closest('dialog[open]')"
+    )
+
+
+def made_behind(browser, before):
+    """Waits until the page behind a press says what was made. `before`: the address from which it was asked."""
+    await_in(browser, "what was made", lambda one: one.current_url != before and "made=" in one.current_url)
+    await_in(browser, "what was made", lambda one: one.find_elements(By.CSS_SELECTOR, ".say.g"))
 
 
 def focused(browser):

@@ -1,4 +1,4 @@
-"""The console in a real browser: every screen in both themes and two widths, a migration by mouse and by keys, attacks."""
+"""The console in a real browser: every screen in both themes and two widths, what is pressed, attacks."""
 
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -7,7 +7,7 @@ import pytest
 import requests
 from browser import await_in, start_browser
 from children import Child, eventually, free_port, listens
-from console_page import dialog, dress, focused, keys, log, overflow, press, tab_to, violations
+from console_page import dialog, dress, keys, log, made_behind, overflow, press, shown, tab_to, violations
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from services.shop import Side, visit
@@ -173,10 +173,6 @@ def journal_of(edge, route):
     return [entry for entry in edge.json("/api/v1/journal")["entries"] if entry["route"] == route]
 
 
-# From `monolith` on; without a gate of its own the steps are those of the defaults.
-STEPS = 7
-
-
 def is_pressed(edge):
     """The red button, by its metric: a whole line, for the help of it begins alike."""
     lines = edge.metrics().splitlines()
@@ -184,27 +180,8 @@ def is_pressed(edge):
     return "multilith_monolith_only 1" in lines
 
 
-def test_a_whole_migration_with_the_mouse(shop, console, browser):
+def test_a_rule_is_written_and_the_button_pressed_and_released_with_the_mouse(shop, console, browser):
     edge = shop()
-    console(edge)
-    press(browser, "orders")
-    for _ in range(STEPS + 2):
-        await_in(browser, "the route's page", lambda one: "/route/orders" in one.current_url)
-        before = len(journal_of(edge, "orders"))
-        if stage_of(edge, "orders") == "retired":
-            break
-        hard = [one for one in browser.find_elements(By.LINK_TEXT, "Go all the same…") if one.is_displayed()]
-        hard[0].click() if hard else press(browser, "Go to")
-        card = dialog(browser)
-        reason = card.find_element(By.NAME, "reason")
-        reason.send_keys("the tests say so")
-        press(browser, "Go to", card)
-        eventually("the move", lambda before=before: len(journal_of(edge, "orders")) > before)
-        await_in(browser, "what was made", lambda one: one.find_elements(By.CSS_SELECTOR, ".say.g"))
-    moves = journal_of(edge, "orders")
-    assert moves[-1]["to"]["stage"] == "retired", moves
-    assert all(move["who"].startswith("loopback via console from 127.0.0.1 (Chrome)") for move in moves), moves
-    assert all("the tests say so" in move["reason"] for move in moves), moves
     console(edge, "route/read-user")
     press(browser, "Ignore")
     card = dialog(browser)
@@ -227,29 +204,30 @@ def test_a_whole_migration_with_the_mouse(shop, console, browser):
     assert not [line for line in log(browser) if "SEVERE" in line]
 
 
-def test_a_whole_migration_with_the_keyboard_alone(shop, console, browser):
-    edge = shop(compared=False)
+def test_a_route_without_a_gate_goes_all_the_way_and_whoever_is_not_sure_says_why(shop, console, browser):
+    edge = shop()
     console(edge)
-    await_in(browser, "the script", lambda one: one.find_elements(By.CSS_SELECTOR, ".js"))
-    keys(browser, "/")
-    assert focused(browser).get_attribute("type") == "search"
-    keys(browser, "orders", Keys.ENTER)
-    await_in(browser, "the filter", lambda one: "q=orders" in one.current_url)
-    keys(browser, "j", Keys.ENTER)
-    for _ in range(STEPS + 2):
+    press(browser, "orders")
+    # From `monolith` on; without a gate of its own the steps are those of the defaults.
+    for _ in range(9):
         await_in(browser, "the route's page", lambda one: "/route/orders" in one.current_url)
-        await_in(browser, "no dialog", lambda one: not one.find_elements(By.CSS_SELECTOR, "dialog[open] [data-ask]"))
         before = len(journal_of(edge, "orders"))
         if stage_of(edge, "orders") == "retired":
             break
-        tab_to(browser, "Go ")
-        keys(browser, Keys.ENTER)
-        dialog(browser)
-        tab_to(browser, "reason")
-        keys(browser, "by hand", Keys.ENTER)
-        eventually("the move", lambda before=before: len(journal_of(edge, "orders")) > before)
-        await_in(browser, "what was made", lambda one: one.find_elements(By.CSS_SELECTOR, ".say.g"))
-    assert stage_of(edge, "orders") == "retired"
+        press(browser, "Go all the same" if shown(browser, "Go all the same") else "Go to")
+        card, asked_at = dialog(browser), browser.current_url
+        card.find_element(By.NAME, "reason").send_keys("the tests say so")
+        press(browser, "Go to", card)
+        made_behind(browser, asked_at)
+        assert len(journal_of(edge, "orders")) > before
+    moves = journal_of(edge, "orders")
+    assert moves[-1]["to"]["stage"] == "retired", moves
+    assert all("the tests say so" in move["reason"] for move in moves), moves
+    assert "not sure yet: the tests say so" in [move["reason"] for move in moves], moves
+
+
+def test_escape_presses_nothing_and_a_question_mark_shows_the_keys(shop, console, browser):
+    edge = shop(compared=False)
     console(edge, "route/catalog")
     await_in(browser, "the script", lambda one: one.find_elements(By.CSS_SELECTOR, ".js"))
     tab_to(browser, "Monolith only")

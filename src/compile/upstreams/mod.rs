@@ -77,6 +77,8 @@ pub(super) struct Upstreams<'f> {
     pub(super) specs: Vec<Arc<UpstreamSpec>>,
     pub(super) names: Names<'f>,
     pub(super) monolith_retired: bool,
+    /// Of those that have none of their own.
+    pub(super) timeouts: Timeouts,
 }
 
 pub(super) fn compile<'f>(file: &'f config::File, draft: &mut Draft<'_>) -> Upstreams<'f> {
@@ -100,7 +102,7 @@ pub(super) fn compile<'f>(file: &'f config::File, draft: &mut Draft<'_>) -> Upst
     let by_unit = specs.iter().zip(0_u32..).filter(|(spec, _)| spec.balance == Balance::Sticky);
     names.by_unit = by_unit.map(|(_, id)| UpstreamId(id)).collect();
     let monolith_retired = names.monolith_retired.is_some();
-    Upstreams { specs, names, monolith_retired }
+    Upstreams { specs, names, monolith_retired, timeouts: base }
 }
 
 fn check_service_name(name: &str, span: Span, draft: &mut Draft<'_>) {

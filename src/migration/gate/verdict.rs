@@ -4,6 +4,7 @@ use super::evalue::Count;
 use super::evidence::QUANTILES;
 use super::judge::Judge;
 use super::metric::{Metric, Missing};
+use super::pause::Pause;
 use super::reading::{Needs, Obstacle, Reading};
 use super::settings::OnFail;
 use super::words;
@@ -37,7 +38,7 @@ impl Verdict {
 pub struct Circumstances {
     /// Nothing is done at all.
     pub obstacle: Option<Obstacle>,
-    pub paused: bool,
+    pub pause: Pause,
     /// A person has to let the route into its next stage.
     pub waiting: bool,
     /// The last move is younger than `settle`.
@@ -83,14 +84,15 @@ impl Judge {
         }
         if let Some(worse) = readings.iter().find(|reading| reading.is_worse()) {
             let why = words::worse(worse);
-            return if worse.rolls_back && self.gate.on_fail == OnFail::RollBack {
-                (Verdict::RollBack, why)
-            } else {
-                (Verdict::Hold, format!("WORSE: {why}"))
+            return match (worse.rolls_back && self.gate.on_fail == OnFail::RollBack, standing.pause) {
+                (false, _) => (Verdict::Hold, format!("WORSE: {why}")),
+                // It is said, and not done.
+                (true, Pause::All) => (Verdict::RollBack, format!("{why}; {}", words::PAUSED_ALL)),
+                (true, _) => (Verdict::RollBack, why),
             };
         }
         let first = [
-            (standing.paused, "paused"),
+            (standing.pause.is_on(), words::paused(standing.pause)),
             (standing.breaker_open, "the breaker is open: the service is not asked"),
             (standing.without_copies, "no request of this route may be copied: there is nothing to compare"),
         ];

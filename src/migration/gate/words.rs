@@ -4,11 +4,21 @@ use std::borrow::Cow;
 
 use super::evalue::Count;
 use super::metric::Metric;
+use super::pause::Pause;
 use super::reading::{Needs, Obstacle, Rates, Reading};
 use crate::diagnostic::{grouped, span};
 
 /// Everything is proved, and the file wants a person to let the route into its next stage.
 pub const WAITS: &str = "sure; waits for `multilith approve`";
+
+/// A person wants no roll-back by the gate.
+pub const PAUSED_ALL: &str = "paused, roll-backs too: the gate does not take the route back";
+
+/// Why a gate that a person has paused does nothing.
+#[must_use]
+pub const fn paused(pause: Pause) -> &'static str {
+    if pause.is_all() { PAUSED_ALL } else { "paused" }
+}
 
 /// A share with two significant digits: `6.1 %`, `0.21 %`.
 #[must_use]

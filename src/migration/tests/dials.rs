@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use crate::migration::dial::{Action, By, DialTurn, NoMove, Standing, Wish, in_force, promoted, rolled_back};
-use crate::migration::gate::Gate;
+use crate::migration::gate::{Gate, Pause};
 use crate::migration::{Dial, Percent, Stage};
 
 fn canary(hundredths: u16) -> Dial {
@@ -48,11 +48,16 @@ fn a_roll_back_latches_until_a_person_the_file_or_a_new_version() {
 #[test]
 fn a_pause_outlives_a_changed_file_and_ends_with_resume() {
     let file = canary(100);
-    let mut turns = vec![turn(1, Action::Pause, By::Person, file, file)];
-    assert!(in_force(&turns, file, "v1").paused);
-    assert!(in_force(&turns, canary(500), "v1").paused);
-    turns.push(turn(2, Action::Resume, By::Person, file, file));
-    assert!(!in_force(&turns, file, "v1").paused);
+    let mut turns = vec![turn(1, Action::Pause { all: false }, By::Person, file, file)];
+    let pause = |turns: &[DialTurn], file| in_force(turns, file, "v1").pause;
+    assert_eq!((pause(&turns, file), pause(&turns, canary(500))), (Pause::Advances, Pause::Advances));
+    // The last word is in force.
+    turns.push(turn(2, Action::Pause { all: true }, By::Person, file, file));
+    assert_eq!((pause(&turns, file), pause(&turns, canary(500))), (Pause::All, Pause::All));
+    let standing = in_force(&turns, file, "v1");
+    assert!(standing.holds(Action::Advance) && standing.holds(Action::RollBack) && !standing.holds(Action::Promote));
+    turns.push(turn(3, Action::Resume, By::Person, file, file));
+    assert_eq!(pause(&turns, file), Pause::No);
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::fs::{Permissions, set_permissions};
 use std::os::unix::fs::{PermissionsExt as _, chown};
 
 use super::console::{FORM, HTML, after, ask, page};
-use crate::harness::{Edge, Origin, is_administrator};
+use crate::harness::{Edge, Origin, eventually, is_administrator};
 
 const ROUTES: &str = "[routes.mine]\npath = \"/m\"\nservice = \"users\"\nstage = \"shadow\"\n\
                       [routes.parted]\npath = \"/p\"\nstage = \"split\"\n[routes.parted.variants]\n\
@@ -173,4 +173,34 @@ fn a_move_with_which_the_file_could_not_be_valid_is_refused_before_anybody_press
     let why = "the monolith is retired, but <code>mine</code> needs it: it answers a part of the clients";
     assert!(status == 409 && shown.contains(why), "{status} {shown}");
     assert_eq!(ask(&edge, "GET", "/console/act?do=promote&route=mine&to=retired", &[HTML], "").0, 200);
+}
+
+#[test]
+fn whoever_pauses_the_roll_backs_too_is_told_on_every_page_what_that_means() {
+    let service = Origin::saying("service");
+    let table = "[routes.users]\npath = \"/u\"\nservice = \"users\"\nstage = \"canary\"\nweight = \"5%\"\ngate = {}\n";
+    let edge = Edge::before(&Origin::saying("ok")).service("users", &service).with(table).start();
+    let ours = format!("Origin: http://{}", edge.admin_address());
+    let target = "/console/act?do=pause&route=users";
+    let (cookie, _) = page(&edge, target, None);
+    let given = format!("Cookie: {cookie}");
+    let shown = ask(&edge, "GET", target, &[HTML, &given], "").2;
+    assert!(shown.contains("name=\"all\" value=\"1\"> Its roll-backs, too"), "{shown}");
+    assert!(!read(&edge, "/console/act?do=promote&route=users").contains("name=\"all\""));
+    let (word, expect) = (after(&shown, "name=\"word\" value=\"", '"'), after(&shown, "name=\"expect\" value=\"", '"'));
+    let body = format!("word={word}&do=pause&route=users&expect={expect}&all=1&reason=a%20drill");
+    let (status, head, text) = ask(&edge, "POST", "/console/act", &[FORM, &given, &ours], &body);
+    assert_eq!(status, 303, "{text}");
+    let made = after(&head, "\"../", '"').to_owned();
+    let made = ask(&edge, "GET", &format!("/{}", made.trim_start_matches("./")), &[HTML, &given], "").2;
+    let warning = "nothing but a person takes the route back";
+    assert!(made.contains("Paused, roll-backs too.") && made.contains(warning), "{made}");
+    for (target, words) in [
+        ("/route/users", "class=\"lab warn\">Paused, roll-backs too. "),
+        ("/", "is paused at 5\u{a0}%, roll-backs too"),
+        ("/", warning),
+        ("/journal", "roll-backs, too: “a drill”"),
+    ] {
+        eventually(words, || read(&edge, target).contains(words).then_some(()));
+    }
 }

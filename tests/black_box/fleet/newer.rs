@@ -69,6 +69,40 @@ fn what_a_newer_program_wrote_is_obeyed_and_kept_and_where_it_asks_for_a_newer_r
 }
 
 #[test]
+fn paused_roll_backs_are_so_on_every_replica_and_an_older_program_ends_them_with_the_pause() {
+    let etcd = Etcd::start("paused");
+    let world = World::start(&etcd, 2, &format!("{CANARY}gate = {{}}\n"));
+    assert_eq!(act(&world.edges[0], "pause", &json!({ "all": true, "reason": "a drill" })).0, 200);
+    let all_say = |state: &str, all: bool| {
+        for edge in &world.edges {
+            eventually(state, || {
+                let gate = edge.admin_json("GET", "/api/v1/routes/users/gate").1;
+                let says = (gate["state"] == "paused", gate["paused_all"] == true);
+                (says == (state == "paused", all)).then_some(())
+            });
+        }
+    };
+    all_say("paused", true);
+    let record = etcd.values("dial/users").remove(0);
+    // The words of an older program: it knows no other action, and reads a pause.
+    assert_eq!((&record["action"], &record["paused"]), (&json!("pause"), &json!(true)), "{record}");
+    assert_eq!((&record["paused_all"], &record["reason"]), (&json!(true), &json!("roll-backs, too: a drill")));
+    let resumed = changed(&etcd, |record| {
+        record["seq"] = json!(record["seq"].as_u64().map(|seq| seq + 1));
+        record["action"] = json!("resume");
+        record["paused"] = json!(false);
+        record["nonce"] = json!("yesterday");
+    });
+    etcd.put(&format!("{PREFIX}dial/users"), &resumed);
+    all_say("going on", false);
+    // What it left there says nothing, and is gone with the next pause.
+    let (status, said) = act(&world.edges[1], "pause", &json!({}));
+    assert_eq!(status, 200, "{said}");
+    all_say("paused", false);
+    assert_eq!(etcd.values("dial/users")[0]["paused_all"], Value::Null);
+}
+
+#[test]
 fn etcd_keeps_the_newest_thousand_entries_of_a_route() {
     let etcd = Etcd::start("thousand");
     let world = World::start(&etcd, 2, CANARY);

@@ -85,6 +85,9 @@ fn acts_that_make_no_sense_are_refused_with_a_reason() {
         ("promote", "{\"weight\": \"5\"}", 400),
         ("promote", "{\"unknown\": 1}", 400),
         ("pause", "{\"weight\": \"5%\"}", 400),
+        ("pause", "{\"all\": true}", 409),
+        ("resume", "{\"all\": true}", 400),
+        ("promote", "{\"all\": true}", 400),
         ("explode", "{}", 404),
     ];
     for (act, body, expected) in table {
@@ -130,8 +133,10 @@ fn a_verb_takes_what_it_can_use() {
             assert_eq!((code, said.contains("unexpected argument")), (2, true), "{act} {unknown}: {said}");
         }
     }
-    let (code, _, said) = verb(&edge, &["rollback", "users", "--yes"]);
-    assert_eq!((code, said.contains("unexpected argument")), (2, true), "{said}");
+    for (act, unknown) in [("rollback", "--yes"), ("rollback", "--all"), ("resume", "--all"), ("promote", "--all")] {
+        let (code, _, said) = verb(&edge, &[act, "users", unknown]);
+        assert_eq!((code, said.contains("unexpected argument")), (2, true), "{act} {unknown}: {said}");
+    }
 }
 
 #[test]

@@ -60,6 +60,47 @@ fn a_service_that_fails_is_rolled_back_and_latched() {
 }
 
 #[test]
+fn a_gate_whose_roll_backs_are_paused_says_what_it_would_do_and_does_nothing_over_a_restart_too() {
+    let failing = Reply::status("500 X", &[], "");
+    let (mut edge, _monolith, _service) =
+        edge(failing, &route("stage = \"canary\"\nweight = \"40%\"", "", "fallback = false"));
+    let (code, said, why) = verb(&edge, &["pause", "users", "--all", "--reason", "a drill"]);
+    assert_eq!((code, said.contains("NOT PROTECTED")), (0, true), "{said}{why}");
+    let (code, _, why) = verb(&edge, &["pause", "users", "--all"]);
+    assert_eq!((code, why.contains("paused already, its roll-backs, too")), (1, true), "{why}");
+    for begun_anew in [false, true] {
+        let traffic = Traffic::begin(&edge);
+        let rolls_back = [("route", "users"), ("verdict", "roll-back")];
+        patiently("some verdicts", || edge.metric("multilith_gate_verdicts_total", &rolls_back) >= 2.0);
+        let now = status(&edge);
+        let gate = &now["gate"];
+        assert_eq!((&now["weight"], &gate["state"]), (&"40%".into(), &"paused".into()), "{begun_anew}: {now}");
+        assert_eq!((&gate["verdict"], &gate["paused_all"]), (&"roll-back".into(), &true.into()), "{gate}");
+        for words in [&["gate", "users"][..], &["status"]] {
+            let (_, said, _) = verb(&edge, words);
+            assert!(said.contains("ROLL-BACKS TOO · WOULD ROLL BACK"), "{words:?}: {said}");
+        }
+        drop(traffic);
+        if !begun_anew {
+            edge.restart();
+            assert_eq!(status(&edge)["gate"]["paused_all"], true);
+        }
+    }
+    assert_eq!(actions(&edge), ["pause"]);
+    let entry = edge.admin_json("GET", "/api/v1/journal?route=users").1["entries"][0].clone();
+    assert_eq!(entry["reason"], "roll-backs, too: a drill");
+    // The last word is in force: a pause of no more than the steps, under which a gate does roll back.
+    let (code, said, why) = verb(&edge, &["pause", "users"]);
+    assert_eq!((code, said.contains("rolled back if it must be")), (0, true), "{said}{why}");
+    let _traffic = Traffic::begin(&edge);
+    patiently("rolled back", || status(&edge)["weight"] == "0%");
+    assert_eq!(actions(&edge), ["pause", "pause", "roll-back"]);
+    eventually("said as latched", || (status(&edge)["gate"]["state"] == "latched").then_some(()));
+    let (code, said, _) = verb(&edge, &["resume", "users"]);
+    assert_eq!((code, said.contains("not paused any more")), (0, true), "{said}");
+}
+
+#[test]
 fn a_service_that_answers_404_to_everybody_is_rolled_back() {
     let (edge, _monolith, _service) =
         edge(Reply::status("404 X", &[], ""), &route("stage = \"canary\"\nweight = \"40%\"", "", ""));
