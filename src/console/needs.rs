@@ -6,7 +6,7 @@ use super::meaning::NOT_TAKEN_BACK;
 use super::overview::Overview;
 use super::page::{Layout, prose};
 use super::shown::{count, counted, percent, plain, seconds};
-use super::verdict::{error_rate, failing, is_unprotected, side, verdict};
+use super::verdict::{could_go_on, error_rate, failing, is_unprotected, side, verdict};
 use crate::admin::{Parts, RouteFigures, RouteStatus, Status, Window, rows_in_short};
 use crate::gate::Asks;
 use crate::message::percent_encoded;
@@ -147,7 +147,7 @@ fn of_route(route: &RouteStatus, uptime: f64) -> Option<Note> {
             NOT_TAKEN_BACK.to_owned(),
             button("resume", "Resume"),
         ),
-        "paused" if said.because.starts_with("it could") => (
+        "paused" if could_go_on(route) => (
             "good",
             "paused",
             format!("could go on, and is paused {at}: {}.", figures(route)),

@@ -6,6 +6,7 @@ use super::shown::{count, counted, large_percent, percent, ratio, seconds, span}
 use crate::admin::{RouteFigures, RouteSide, RouteStatus, Stood, stood};
 use crate::gate::{GateReport, GateSaid};
 use crate::migration::Side;
+use crate::migration::gate::words;
 use crate::proxy::meter_index;
 
 /// Colour, word, and why.
@@ -199,6 +200,11 @@ pub fn is_unprotected(route: &RouteStatus) -> bool {
     route.gate.as_ref().is_some_and(|gate| gate.paused_all)
 }
 
+/// Its gate is paused, and would let it go on.
+pub fn could_go_on(route: &RouteStatus) -> bool {
+    route.gate.as_ref().is_some_and(|gate| gate.state == "paused" && gate.why.contains(words::COULD_GO_ON))
+}
+
 /// What is known of the route as it stands.
 pub fn verdict(route: &RouteStatus, uptime: f64) -> Opinion {
     let (class, word) = word(route);
@@ -212,9 +218,7 @@ fn because(word: &str, route: &RouteStatus, uptime: f64) -> String {
         "failing" => failing(route),
         "rolled back" | "approve?" | "would roll back" => gate(&|gate| gate.why.clone()),
         "paused" if is_unprotected(route) => "roll-backs too: its gate does not take it back".to_owned(),
-        "paused" if route.gate.as_ref().is_some_and(|gate| gate.verdict == "advance") => {
-            "it could go on; it is paused".to_owned()
-        }
+        "paused" if could_go_on(route) => "it could go on; it is paused".to_owned(),
         "paused" | "settling" | "hold" => gate(&|gate| gate.waits_for.clone().unwrap_or_else(|| gate.why.clone())),
         "advance" => gate(&|gate| format!("sure: no worse than allowed, step {} of {}", gate.step, gate.steps)),
         "differs" => format!("{} of answers differ", large_percent(route.mismatch_rate.unwrap_or_default())),

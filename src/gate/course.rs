@@ -337,7 +337,10 @@ impl Course {
         let (verdict, why) = match (standing.obstacle, standing.pause.is_on(), standing.breaker_open, standing.waiting)
         {
             (Some(_), ..) => (Verdict::Hold, empty.rule(standing).why),
-            (None, true, ..) => (Verdict::Hold, words::paused(standing.pause).to_owned()),
+            (None, true, breaker_open, _) => {
+                let could = !breaker_open && seen.held.standing.by == By::Gate;
+                (Verdict::Hold, words::paused(standing.pause, could))
+            }
             (None, _, true, _) => (Verdict::Hold, "the breaker is open: the service is not asked".to_owned()),
             _ if seen.held.standing.by != By::Gate => (
                 Verdict::Hold,
@@ -458,11 +461,10 @@ mod tests {
     }
 
     /// What a gate finds after a tick in which every request of the service failed.
-    fn finds(pause: Pause) -> Finding {
-        let dial = canary(500);
+    fn finds((dial, by): (Dial, By), pause: Pause) -> Finding {
         let (policy, gate, counters) = (policy(dial), Arc::new(Gate::default()), GateCounters::default());
         let mut held = Held::of_file(dial);
-        held.standing.pause = pause;
+        (held.standing.by, held.standing.pause) = (by, pause);
         let begin = Instant::now();
         let (before, after) = (Tick::default(), counted(4));
         let (nothing, everything) = (|| before.clone(), || after.clone());
@@ -483,13 +485,25 @@ mod tests {
     }
 
     #[test]
+    fn at_the_end_a_paused_gate_that_was_sure_says_that_it_could_go_on() {
+        let all = canary(10_000);
+        for (by, pause, why) in [
+            (By::Gate, Pause::Advances, "paused; it could go on"),
+            (By::File, Pause::Advances, "paused"),
+            (By::Gate, Pause::No, words::WAITS),
+        ] {
+            assert_eq!(finds((all, by), pause).ruling.expect("a canary is judged").why, why, "{by:?} {pause:?}");
+        }
+    }
+
+    #[test]
     fn a_paused_gate_rolls_back_and_one_whose_roll_backs_are_paused_too_says_that_it_would() {
         for (pause, acts, why) in [
             (Pause::No, true, None),
             (Pause::Advances, true, None),
             (Pause::All, false, Some("paused, roll-backs too: the gate does not take the route back")),
         ] {
-            let found = finds(pause);
+            let found = finds((canary(500), By::File), pause);
             let ruling = found.ruling.expect("a canary is judged");
             assert_eq!(ruling.verdict, Verdict::RollBack, "{pause:?}: {}", ruling.why);
             assert!(ruling.why.starts_with("failures: service 100 % of"), "{pause:?}: {}", ruling.why);

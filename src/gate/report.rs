@@ -76,9 +76,12 @@ impl GateReport {
 
     /// Of a gate that is in force and was not looked at yet, which takes a second at most.
     pub(super) fn unlooked(standing: &Standing, gate: &Gate) -> Self {
-        let why = if standing.pause.is_on() { words::paused(standing.pause) } else { "nothing is counted yet" };
-        let ruling =
-            Ruling { verdict: Verdict::Hold, why: why.to_owned(), needs: Needs::Nothing, readings: Vec::new() };
+        let why = if standing.pause.is_on() {
+            words::paused(standing.pause, false)
+        } else {
+            "nothing is counted yet".to_owned()
+        };
+        let ruling = Ruling { verdict: Verdict::Hold, why, needs: Needs::Nothing, readings: Vec::new() };
         let state = State::unlooked(standing, gate);
         let step = (step_of(standing.dial, gate) + 1, gate.steps.len());
         Self::in_short(state, (state != State::Off).then_some(&ruling), step, Rates::default())

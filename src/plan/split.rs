@@ -45,19 +45,16 @@ pub(super) fn writes_split(files: &Files<'_>, recorded: &Recorded) -> Vec<Writes
             standing(files.new, files.new_dials, Some(id))
         };
         let own = by_name(&route);
-        let (remedy, others) = match &other {
-            Some(name) => {
-                let other = by_name(name);
-                let remedy = match (own, other) {
-                    (Some(own), Some(other)) => format!("give it and `{name}` one {}", apart(own, other)),
-                    _ => format!("move it and `{name}` together"),
-                };
-                (remedy, other.into_iter().collect())
-            }
-            None => {
-                let stay = stay.iter().filter_map(|id| standing(files.new, files.new_dials, Some(*id)));
-                ("the monolith answers the rest of it, so move both together".to_owned(), stay.collect::<Vec<_>>())
-            }
+        let (remedy, others) = if let Some(name) = &other {
+            let other = by_name(name);
+            let remedy = match (own, other) {
+                (Some(own), Some(other)) => format!("give it and `{name}` one {}", apart(own, other)),
+                _ => format!("move it and `{name}` together"),
+            };
+            (remedy, other.into_iter().collect())
+        } else {
+            let stay = stay.iter().filter_map(|id| standing(files.new, files.new_dials, Some(*id)));
+            ("the monolith answers the rest of it, so move both together".to_owned(), stay.collect::<Vec<_>>())
         };
         let moved = own.and_then(|own| {
             let mut pairs = others.iter().flat_map(|other| [(own, *other), (*other, own)]);

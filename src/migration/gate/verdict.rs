@@ -91,8 +91,12 @@ impl Judge {
                 (true, _) => (Verdict::RollBack, why),
             };
         }
+        if standing.pause.is_on() {
+            let (verdict, why) = self.decide(Circumstances { pause: Pause::No, ..standing }, readings);
+            let could = verdict == Verdict::Advance || why == words::WAITS;
+            return (Verdict::Hold, words::paused(standing.pause, could));
+        }
         let first = [
-            (standing.pause.is_on(), words::paused(standing.pause)),
             (standing.breaker_open, "the breaker is open: the service is not asked"),
             (standing.without_copies, "no request of this route may be copied: there is nothing to compare"),
         ];

@@ -14,10 +14,14 @@ pub const WAITS: &str = "sure; waits for `multilith approve`";
 /// A person wants no roll-back by the gate.
 pub const PAUSED_ALL: &str = "paused, roll-backs too: the gate does not take the route back";
 
-/// Why a gate that a person has paused does nothing.
+/// What a paused gate would do is to advance.
+pub const COULD_GO_ON: &str = "it could go on";
+
+/// Why a gate that a person has paused does nothing. `could`: it would advance.
 #[must_use]
-pub const fn paused(pause: Pause) -> &'static str {
-    if pause.is_all() { PAUSED_ALL } else { "paused" }
+pub fn paused(pause: Pause, could: bool) -> String {
+    let paused = if pause.is_all() { PAUSED_ALL } else { "paused" };
+    if could { format!("{paused}; {COULD_GO_ON}") } else { paused.to_owned() }
 }
 
 /// A share with two significant digits: `6.1 %`, `0.21 %`.

@@ -266,7 +266,8 @@ fn a_paused_gate_does_not_advance_and_a_broken_file_or_the_button_stops_it() {
     patiently("everything proved", || {
         let gate = status(&edge)["gate"].clone();
         let proved = |metric: &str| gate["metrics"][metric]["better"].as_f64() >= Some(10.0);
-        gate["state"] == "paused" && proved("failures") && proved("p50") && proved("p95")
+        let said = gate["why"] == "paused; it could go on";
+        gate["state"] == "paused" && said && proved("failures") && proved("p50") && proved("p95")
     });
     edge.replace_file("this is no file");
     edge.await_refusal();
