@@ -19,7 +19,7 @@ use crate::compile::{Role, redacted};
 use crate::config::read_duration;
 use crate::fleet::RegionSums;
 use crate::message::form_value;
-use crate::proxy::{ExplainRequest, explain};
+use crate::proxy::{ExplainError, ExplainRequest, Explained, explain};
 use crate::reload::ReloadResult;
 
 /// The metrics, gathered away from the listener's own threads since there may be many of them.
@@ -64,7 +64,7 @@ pub async fn answer(
         "/api/v1/plan" if post => plan::planned(parts, body).await,
         "/api/v1/plan/learn" if post => plan::learn(parts, body).await,
         "/api/v1/reload" if post => reload(parts, &body).await,
-        "/api/v1/explain" if post => explained(parts, &body),
+        "/api/v1/explain" if post => told_of(parts, &body),
         "/api/v1/monolith-only" if post => monolith_only(parts, caller, asked, &body).await,
         "/metrics"
         | "/healthz"
@@ -220,15 +220,20 @@ async fn reload(parts: &Arc<Parts>, body: &[u8]) -> Reply {
     Reply::of_work(reloading, "the reload ended in a panic; the last good file stays in force").await
 }
 
-fn explained(parts: &Parts, body: &[u8]) -> Reply {
+/// Which route takes a request, with the dials and the button as they stand.
+pub fn explained(parts: &Parts, request: &ExplainRequest) -> Result<Explained, ExplainError> {
+    let generation = parts.app.in_force.load();
+    let button = parts.app.live.monolith_only(generation.snapshot.server.monolith_only);
+    let dials = |id| Some(generation.route(Some(id)).dial);
+    explain(&generation.snapshot, request, button, &dials)
+}
+
+fn told_of(parts: &Parts, body: &[u8]) -> Reply {
     let request: ExplainRequest = match Reply::read(body, "is not an explain request") {
         Ok(request) => request,
         Err(reply) => return reply,
     };
-    let generation = parts.app.in_force.load();
-    let button = parts.app.live.monolith_only(generation.snapshot.server.monolith_only);
-    let dials = |id| Some(generation.route(Some(id)).dial);
-    match explain(&generation.snapshot, &request, button, &dials) {
+    match explained(parts, &request) {
         Ok(explanation) => Reply::json(200, &explanation),
         Err(error) => Reply::problem(400, &error.to_string()),
     }

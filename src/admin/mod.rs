@@ -15,6 +15,7 @@ mod status;
 mod turns;
 
 pub use access::from_our_pages;
+pub use api::explained;
 pub use button::press;
 pub use events::{Manner, filter, has_room, head as stream_head, left, stream};
 pub use learned::{report as learned_report, steps as next_steps};

@@ -4,6 +4,8 @@ mod act;
 mod board;
 mod chart;
 mod differs;
+mod explain;
+mod explain_form;
 mod file;
 mod filter;
 mod fleet;
@@ -102,8 +104,17 @@ fn root(path: &str) -> &'static str {
 #[async_trait]
 impl PageServer for Console {
     fn has(&self, path: &str) -> bool {
-        let page =
-            matches!(path, "/" | "/inventory" | "/requests" | "/journal" | "/upstreams" | "/file" | "/favicon.ico");
+        let page = matches!(
+            path,
+            "/" | "/inventory"
+                | "/requests"
+                | "/journal"
+                | "/upstreams"
+                | "/file"
+                | "/explain"
+               
+                | "/favicon.ico"
+        );
         page || path.starts_with("/route/") || path.starts_with("/console/")
     }
 
@@ -325,6 +336,7 @@ impl Console {
             }
             "/inventory" => page("inventory", "Inventory", &inventory::inventory(&at("inventory"), query)),
             "/requests" => page("requests", "Requests", &requests::requests(&at("requests"), query)),
+            "/explain" => page("explain", "Explain", &explain::explain(&at("explain"), query)),
             "/upstreams" => page("upstreams", "Upstreams", &upstreams::upstreams(&at("upstreams"))),
             "/journal" => {
                 let read = read_journal(&frame, query).await;

@@ -47,7 +47,7 @@ pub fn route(frame: &Layout<'_>, name: &str, moves: &[JournalEntry]) -> Option<M
             div {
                 p.lab.cr { a href={ (frame.root) "./" } { "Board" } " / " (name) }
                 h1 { (name) }
-                p.dim { code { (plain(&matched(entry))) } (asked(frame, &row)) " · " (rate(verdict::requests(&row), window.length.as_secs_f64().min(uptime.max(1.0)))) }
+                p.dim { code { (plain(&matched(entry))) } (asked(frame, &row)) " · " (rate(verdict::requests(&row), window.length.as_secs_f64().min(uptime.max(1.0)))) " · " a href={ (frame.root) "explain?route=" (name) } { "Explain a request" } }
             }
             span.grow {}
             (buttons(frame, entry, &row))
