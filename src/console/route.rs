@@ -72,6 +72,7 @@ pub fn route(frame: &Layout<'_>, name: &str, moves: &[JournalEntry]) -> Option<M
                     div.h { h2 #gate-h { (question(&row)) } span.grow {} span class={ "pill f " (word.class) } { (word.word) } }
                     div.pad { (checklist(&row, &word.because)) }
                     (go(frame, entry, &row))
+                    (anew(frame, &row))
                 }
                 section.card #answers data-live aria-label="Who answers" { div.pad { (who_answers(&row, pressed, 306.0)) p.lab { @if row.stage == "split" { "The weights are those of the file." } @else { "The dial was set by the " (row.dial.by) @if let Some(since) = &row.dial.since { ", " (ago(since, Timestamp::now())) } "." (differs_from_file(entry)) } } } }
             }
@@ -359,6 +360,14 @@ fn go(frame: &Layout<'_>, entry: &RouteInForce, row: &RouteStatus) -> Markup {
             }
         }
     }
+}
+
+/// A gate whose evidence is of another time begins anew.
+fn anew(frame: &Layout<'_>, row: &RouteStatus) -> Markup {
+    let judges = row.gate.as_ref().is_some_and(|gate| !matches!(gate.state, "off" | "latched"));
+    let may = judges && matches!(row.stage, "shadow" | "canary") && frame.visitor.operates();
+    let act = format!("do=resume&route={}&from_start=1", percent_encoded(&row.name));
+    html! { @if may { p.pad.lab { (frame.act("Begin its steps anew", "link", &act)) } } }
 }
 
 /// The sides one below the other.

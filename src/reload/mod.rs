@@ -26,7 +26,7 @@ pub use rule::{RuleAsked, RuleEdit, RuleMade, RuleNotMade};
 pub use secrets::key_files;
 pub use source::{ConfigSource, Read, ReadError, environment};
 pub use told::in_words;
-pub use turn::{Author, MoveMade, MoveRequest, NotInFile, NotMoved, Preview, RequestedMove};
+pub use turn::{Author, MoveMade, MoveRequest, NotInFile, NotMoved, Preview, Replicas, RequestedMove};
 pub use write::{NotWritten, to_paste};
 
 use fleet::Proposals;
