@@ -1,5 +1,6 @@
 //! The paths of the API.
 
+use std::fmt::Display;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -57,7 +58,7 @@ pub async fn answer(
         "/api/v1/inventory" if get => learned::inventory(parts, caller.role).await,
         "/api/v1/inventory/known" if post => learned::know(parts, body).await,
         "/api/v1/fleet" if get => fleet(parts),
-        "/api/v1/fleet/regions" if get => regions(parts).await,
+        "/api/v1/fleet/regions" if get => regions_told(parts).await,
         "/api/v1/next" if get => learned::next(parts, caller.role).await,
         "/api/v1/progress" if get => learned::progress_by_hour(parts, query).await,
         "/api/v1/check" if post => plan::check(body).await,
@@ -109,14 +110,18 @@ fn fleet(parts: &Parts) -> Reply {
     Reply::json(200, &parts.app.fleet.as_ref().map(|fleet| fleet.members()).unwrap_or_default())
 }
 
-/// What the regions said last of their routes; none where there is one region.
-async fn regions(parts: &Arc<Parts>) -> Reply {
-    let Some(fleet) = parts.app.fleet.clone() else { return Reply::json(200, &Vec::<RegionSums>::new()) };
-    let asked = move || match fleet.regions(ETCD) {
-        Ok(all) => Reply::json(200, &all),
-        Err(error) => Reply::problem(503, &format!("etcd of the fleet does not say what the regions counted: {error}")),
-    };
-    Reply::of_work(asked, "the regions could not be asked for").await
+async fn regions_told(parts: &Parts) -> Reply {
+    regions(parts).await.map_or_else(|why| Reply::problem(503, &why), |all| Reply::json(200, &all))
+}
+
+/// What the regions said last of their routes; none where there is one region. `Err`: why that is not known.
+pub async fn regions(parts: &Parts) -> Result<Vec<RegionSums>, String> {
+    let Some(fleet) = parts.app.fleet.clone() else { return Ok(Vec::new()) };
+    let said = |why: &dyn Display| format!("etcd of the fleet does not say what the regions counted: {why}");
+    match tokio::task::spawn_blocking(move || fleet.regions(ETCD)).await {
+        Ok(found) => found.map_err(|error| said(&error)),
+        Err(_) => Err(said(&"the question ended in a panic")),
+    }
 }
 
 /// What is about a window of time.

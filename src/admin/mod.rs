@@ -15,7 +15,7 @@ mod status;
 mod turns;
 
 pub use access::from_our_pages;
-pub use api::explained;
+pub use api::{explained, regions};
 pub use button::press;
 pub use comparisons::{NotReplayed, ask_again, forget, prepared};
 pub use events::{Manner, filter, has_room, head as stream_head, left, stream};

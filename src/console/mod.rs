@@ -115,7 +115,7 @@ impl PageServer for Console {
                 | "/upstreams"
                 | "/file"
                 | "/explain"
-               
+                | "/fleet"
                 | "/favicon.ico"
         );
         page || path.starts_with("/route/") || path.starts_with("/console/")
@@ -344,6 +344,11 @@ impl Console {
             "/inventory" => page("inventory", "Inventory", &inventory::inventory(&at("inventory"), query)),
             "/requests" => page("requests", "Requests", &requests::requests(&at("requests"), query)),
             "/explain" => page("explain", "Explain", &explain::explain(&at("explain"), query)),
+            "/fleet" => {
+                // The board has the replicas, too: they are drawn anew from there, without etcd.
+                let frame = Layout { elsewhere: true, ..at("") };
+                Some((200, frame.page("Fleet", &fleet::fleet(&frame).await)))
+            }
             "/upstreams" => page("upstreams", "Upstreams", &upstreams::upstreams(&at("upstreams"))),
             "/journal" => {
                 let read = read_journal(&frame, query).await;
