@@ -373,7 +373,7 @@ fn anew(frame: &Layout<'_>, row: &RouteStatus) -> Markup {
 /// The sides one below the other.
 fn figures(row: &RouteStatus) -> Markup {
     let is_split = row.stage == "split";
-    let all = verdict::requests(row);
+    let asked = verdict::requests(row);
     html! {
         section.card #sides data-live aria-labelledby="sides-h" {
             div.h { h2 #sides-h { "Sides" } span.dim { "the last five minutes; since the start" } }
@@ -385,16 +385,20 @@ fn figures(row: &RouteStatus) -> Markup {
                         @let time = |times: &BTreeMap<String, f64>| times.get(&side.name).copied().map_or_else(|| "–".to_owned(), seconds);
                         tr {
                             td { b class=(tone.text) { (plain(&side.name)) } @if is_split && side.name != side.upstream { span.dim { " asks " (plain(&side.upstream)) } } }
-                            td.r data-l="Requests" { (count(requests)) @if let (true, Some(share)) = (is_split, ratio(requests, all)) { span.dim { " (" (large_percent(share)) ")" } } }
+                            td.r data-l="Requests" { (count(requests)) @if let (true, Some(share)) = (is_split, ratio(requests, asked)) { span.dim { " (" (large_percent(share)) ")" } } }
                             td.r data-l="Errors" { span class=[verdict::is_worse(row, &side.name).then_some("bad")] { (verdict::error_rate(row, &side.name).map_or_else(|| "–".to_owned(), percent)) } }
                             td.r data-l="p50" { (time(&row.p50_seconds)) }
                             td.r data-l="p99" { (time(&row.p99_seconds)) }
-                            td.r data-l="In all" { (count(row.totals.requests.get(&side.name).copied().unwrap_or(0))) }
+                            @let failed = row.totals.errors.get(&side.name).copied().unwrap_or(0);
+                            td.r data-l="In all" { (count(row.totals.requests.get(&side.name).copied().unwrap_or(0))) @if failed > 0 { span.dim { ", " (count(failed)) " failed" } } }
                         }
                     }
                 }
             }
-            @if row.copies > 0 || row.fallbacks > 0 { p.pad.dim { (counted(row.copies, "copy")) ", " (counted(row.fallbacks, "fallback")) " in five minutes" } }
+            @let all = &row.totals;
+            @if all.copies > 0 || all.fallbacks > 0 {
+                p.pad.dim { (counted(row.copies, "copy")) ", " (counted(row.fallbacks, "fallback")) " in five minutes; " (count(all.copies)) " and " (count(all.fallbacks)) " since the start" }
+            }
         }
     }
 }
