@@ -170,8 +170,8 @@ pub fn answers(frame: &Layout<'_>, report: &AgainReport) -> Markup {
         section.card aria-labelledby="again-h" {
             div.h { h2 #again-h { "Both answers" } span class={ "pill f " (class) } { (word) } span.dim { "it is no evidence" } }
             dl.kv {
-                dt.mono { "monolith" } dd { (side(&report.monolith)) }
-                dt.serv { "service" } dd { (side(&report.service)) }
+                dt { span.mono { "monolith" } } dd { (side(&report.monolith)) }
+                dt { span.serv { "service" } } dd { (side(&report.service)) }
             }
             @if report.without_credentials { p.pad.warn { "Asked without credentials, which are not kept." } }
             @if let Some(why) = report.incomparable { p.pad { (sentence(&format!("they cannot be compared: {why}"))) } }

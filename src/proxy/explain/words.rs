@@ -121,10 +121,10 @@ fn lines(translation: &Translation) -> String {
     for (name, value) in headers {
         writeln!(text, "{name}: {value}").expect("writing to a string");
     }
-    text.push_str(&match refused {
+    let message = match refused {
         Some(why) => format!("nothing: the client gets {why}"),
         None => serde_json::to_string_pretty(message).expect("JSON can be written"),
-    });
-    text.push('\n');
+    };
+    writeln!(text, "{message}").expect("writing to a string");
     text
 }
