@@ -1,5 +1,6 @@
 //! The paths of the API.
 
+use std::fmt::Display;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,7 +20,7 @@ use crate::compile::{Role, redacted};
 use crate::config::read_duration;
 use crate::fleet::RegionSums;
 use crate::message::form_value;
-use crate::proxy::{ExplainRequest, explain};
+use crate::proxy::{ExplainError, ExplainRequest, Explained, explain};
 use crate::reload::ReloadResult;
 
 /// The metrics, gathered away from the listener's own threads since there may be many of them.
@@ -57,14 +58,14 @@ pub async fn answer(
         "/api/v1/inventory" if get => learned::inventory(parts, caller.role).await,
         "/api/v1/inventory/known" if post => learned::know(parts, body).await,
         "/api/v1/fleet" if get => fleet(parts),
-        "/api/v1/fleet/regions" if get => regions(parts).await,
+        "/api/v1/fleet/regions" if get => regions_told(parts).await,
         "/api/v1/next" if get => learned::next(parts, caller.role).await,
         "/api/v1/progress" if get => learned::progress_by_hour(parts, query).await,
         "/api/v1/check" if post => plan::check(body).await,
         "/api/v1/plan" if post => plan::planned(parts, body).await,
         "/api/v1/plan/learn" if post => plan::learn(parts, body).await,
         "/api/v1/reload" if post => reload(parts, &body).await,
-        "/api/v1/explain" if post => explained(parts, &body),
+        "/api/v1/explain" if post => told_of(parts, &body),
         "/api/v1/monolith-only" if post => monolith_only(parts, caller, asked, &body).await,
         "/metrics"
         | "/healthz"
@@ -109,14 +110,18 @@ fn fleet(parts: &Parts) -> Reply {
     Reply::json(200, &parts.app.fleet.as_ref().map(|fleet| fleet.members()).unwrap_or_default())
 }
 
-/// What the regions said last of their routes; none where there is one region.
-async fn regions(parts: &Arc<Parts>) -> Reply {
-    let Some(fleet) = parts.app.fleet.clone() else { return Reply::json(200, &Vec::<RegionSums>::new()) };
-    let asked = move || match fleet.regions(ETCD) {
-        Ok(all) => Reply::json(200, &all),
-        Err(error) => Reply::problem(503, &format!("etcd of the fleet does not say what the regions counted: {error}")),
-    };
-    Reply::of_work(asked, "the regions could not be asked for").await
+async fn regions_told(parts: &Parts) -> Reply {
+    regions(parts).await.map_or_else(|why| Reply::problem(503, &why), |all| Reply::json(200, &all))
+}
+
+/// What the regions said last of their routes; none where there is one region. `Err`: why that is not known.
+pub async fn regions(parts: &Parts) -> Result<Vec<RegionSums>, String> {
+    let Some(fleet) = parts.app.fleet.clone() else { return Ok(Vec::new()) };
+    let said = |why: &dyn Display| format!("etcd of the fleet does not say what the regions counted: {why}");
+    match tokio::task::spawn_blocking(move || fleet.regions(ETCD)).await {
+        Ok(found) => found.map_err(|error| said(&error)),
+        Err(_) => Err(said(&"the question ended in a panic")),
+    }
 }
 
 /// What is about a window of time.
@@ -220,15 +225,20 @@ async fn reload(parts: &Arc<Parts>, body: &[u8]) -> Reply {
     Reply::of_work(reloading, "the reload ended in a panic; the last good file stays in force").await
 }
 
-fn explained(parts: &Parts, body: &[u8]) -> Reply {
+/// Which route takes a request, with the dials and the button as they stand.
+pub fn explained(parts: &Parts, request: &ExplainRequest) -> Result<Explained, ExplainError> {
+    let generation = parts.app.in_force.load();
+    let button = parts.app.live.monolith_only(generation.snapshot.server.monolith_only);
+    let dials = |id| Some(generation.route(Some(id)).dial);
+    explain(&generation.snapshot, request, button, &dials)
+}
+
+fn told_of(parts: &Parts, body: &[u8]) -> Reply {
     let request: ExplainRequest = match Reply::read(body, "is not an explain request") {
         Ok(request) => request,
         Err(reply) => return reply,
     };
-    let generation = parts.app.in_force.load();
-    let button = parts.app.live.monolith_only(generation.snapshot.server.monolith_only);
-    let dials = |id| Some(generation.route(Some(id)).dial);
-    match explain(&generation.snapshot, &request, button, &dials) {
+    match explained(parts, &request) {
         Ok(explanation) => Reply::json(200, &explanation),
         Err(error) => Reply::problem(400, &error.to_string()),
     }

@@ -15,12 +15,14 @@ mod status;
 mod turns;
 
 pub use access::from_our_pages;
+pub use api::{explained, regions};
 pub use button::press;
+pub use comparisons::{NotReplayed, ask_again, forget, prepared};
 pub use events::{Manner, filter, has_room, head as stream_head, left, stream};
 pub use learned::{report as learned_report, steps as next_steps};
 pub use pages::{PageRequest, PageServer};
 pub use plan::{Tried, tried, tried_all};
-pub use reply::Reply;
+pub use reply::{Reply, nothing_compared};
 pub use seen::seen;
 pub use status::{
     Progress, RouteFigures, RouteSide, RouteStatus, SideAnswers, Status, Stood, Window, progress, route_row,

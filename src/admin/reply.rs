@@ -142,5 +142,10 @@ pub fn unknown_route() -> Reply {
 }
 
 pub fn compares_nothing(route: &str) -> Reply {
-    Reply::problem(404, &format!("this route compares nothing: give it [routes.{route}.shadow.compare]"))
+    Reply::problem(404, &nothing_compared(route))
+}
+
+/// Why there is no evidence of a route.
+pub fn nothing_compared(route: &str) -> String {
+    format!("this route compares nothing: give it [routes.{route}.shadow.compare]")
 }

@@ -70,7 +70,7 @@ fn by_region(regions: &[RegionSums], now: Timestamp, width: usize) -> String {
     format!("\n{}counts of the last interval: monolith / service\n", table.text(width))
 }
 
-/// How long ago, and whether it is old: three intervals have gone without another word.
+/// How long ago, and whether it is old.
 fn said(sums: &RegionSums, now: Timestamp) -> String {
     let Ok(at) = sums.at.parse::<Timestamp>() else { return sums.at.clone() };
     let seconds = u64::try_from(now.duration_since(at).as_secs()).unwrap_or_default();
@@ -80,7 +80,7 @@ fn said(sums: &RegionSums, now: Timestamp) -> String {
         7200..172_800 => format!("{} h ago", seconds / 3600),
         _ => format!("{} days ago", seconds / 86_400),
     };
-    if seconds > 3 * sums.seconds.max(1) { format!("{age}: old") } else { age }
+    if sums.is_old(seconds) { format!("{age}: old") } else { age }
 }
 
 fn told(members: &[Member], width: usize) -> String {

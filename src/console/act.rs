@@ -4,8 +4,10 @@ use std::sync::Arc;
 
 use maud::{Markup, html};
 
-use super::form::Form;
-use super::meaning::{NOT_TAKEN_BACK, approved, meaning, words};
+use super::ask::{Question, Why, question};
+use super::evidence::{self, EvidenceCommand};
+use super::form::{Form, expected};
+use super::meaning::{ANEW, NOT_TAKEN_BACK, approved, meaning, words};
 use super::outcome::{BadForm, Done, NotNow};
 use super::page::{Layout, just_done, prose};
 use super::route::sure;
@@ -19,10 +21,13 @@ use crate::diagnostic::plural;
 use crate::migration::Stage;
 use crate::migration::dial::By;
 use crate::reload::{
-    Author, MoveMade, MoveRequest, NotAnAct, NotInFile, NotMoved, Preview, ReloadResult, RequestedMove, VERBS,
-    WrittenAct,
+    Author, MoveMade, MoveRequest, NotAnAct, NotInFile, NotMoved, Preview, ReloadOutcome, ReloadResult, Replicas,
+    RequestedMove, VERBS, WrittenAct,
 };
 use crate::route::Route;
+
+/// Warnings that stand in one sentence; the page of the file has all.
+const MOST_WARNINGS: usize = 3;
 
 /// The action that a visitor asks for, read from a query or a form.
 pub enum Command {
@@ -36,6 +41,8 @@ pub enum Command {
     },
     /// A line for the file.
     Rule(RuleCommand),
+    /// What comparisons have shown.
+    Evidence(EvidenceCommand),
 }
 
 impl Command {
@@ -46,6 +53,7 @@ impl Command {
             "release" => Ok(Self::Release),
             "reload" => Ok(Self::Reload),
             "rule" => Ok(Self::Rule(RuleCommand::read(form)?)),
+            "reset" | "replay" => Ok(Self::Evidence(EvidenceCommand::read(form)?)),
             word => {
                 let verb = VERBS.into_iter().find(|verb| *verb == word).ok_or(NotAnAct::Verb)?;
                 Ok(Self::Move { route, verb, asked: asked(verb, form)? })
@@ -64,7 +72,12 @@ fn asked(verb: &str, form: &Form) -> Result<RequestedMove, NotAnAct> {
 }
 
 /// The page that asks. `Err`: it cannot be done, and why.
-pub async fn ask(frame: &Layout<'_>, act: Command, form: &Form, word: &str) -> Result<Markup, NotNow> {
+pub async fn ask(
+    frame: &Layout<'_>,
+    parts: &Arc<Parts>,
+    act: Command,
+    (form, word): (&Form, &str),
+) -> Result<Markup, NotNow> {
     Ok(match act {
         Command::Press => question(
             frame,
@@ -74,7 +87,7 @@ pub async fn ask(frame: &Layout<'_>, act: Command, form: &Form, word: &str) -> R
                 button: "Monolith only",
                 class: "red",
                 hidden: &[("do", "press")],
-                needs_reason: false,
+                why: Why::Free,
             },
             &html! {
                 p { "Every route that is not retired goes to the monolith from the next request on, and nothing is copied. No request is lost. It holds until it is released, over a restart too." }
@@ -89,7 +102,7 @@ pub async fn ask(frame: &Layout<'_>, act: Command, form: &Form, word: &str) -> R
                 button: "Release",
                 class: "pri",
                 hidden: &[("do", "release")],
-                needs_reason: true,
+                why: Why::Needed,
             },
             &html! {
                 p { "From the next request on each route stands where its dial stands: " (reached(frame.parts)) }
@@ -103,13 +116,14 @@ pub async fn ask(frame: &Layout<'_>, act: Command, form: &Form, word: &str) -> R
                 button: "Read it",
                 class: "pri",
                 hidden: &[("do", "reload")],
-                needs_reason: false,
+                why: Why::Free,
             },
             &html! {
                 p { "If it is right it is in force for the next request; if it has a mistake, what is in force stays." }
             },
         ),
         Command::Rule(rule) => rule::ask(frame, rule, word).await?,
+        Command::Evidence(command) => evidence::ask(frame, parts, &command, word).await?,
         Command::Move { route, verb, asked } => {
             let row = route_status(frame.parts, &route, Window::default()).ok_or(NotNow::NoRoute)?;
             let preview = frame.parts.reloader.preview(&route, asked)?;
@@ -148,10 +162,12 @@ fn moving(
     let route = &*under.name;
     let against = verb == "promote" && !sure(row);
     let needs_reason = against || (verb == "promote" && to.stage == Stage::Retired);
-    let (title, button, class) = match verb {
+    let said = if form.get("from_start") == "1" { ANEW } else { verb };
+    let (title, button, class) = match said {
         "promote" => (format!("Take {route} to {}?", words(to)), format!("Go to {}", words(to)), "pri"),
         "rollback" => (format!("Take {route} back to {}?", words(to)), format!("Back to {}", words(to)), "red"),
         "pause" => (format!("Pause the gate of {route}?"), "Pause".to_owned(), "pri"),
+        ANEW => (format!("Begin the gate of {route} anew?"), "Begin anew".to_owned(), "red"),
         "resume" => (format!("Let the gate of {route} go on?"), "Resume".to_owned(), "pri"),
         _ => (format!("Let {route} go to {}?", approved(from.stage)), "Approve".to_owned(), "pri"),
     };
@@ -167,12 +183,12 @@ fn moving(
     question(
         frame,
         word,
-        &Question { title: &title, button: &button, class, hidden: &hidden, needs_reason },
+        &Question { title: &title, button: &button, class, hidden: &hidden, why: Why::needed_if(needs_reason) },
         &html! {
             @if verb != "pause" && holds(frame.parts, to.stage) {
                 p.warn { "The big red button is on: it keeps every request at the monolith, and nothing is copied, until it is released. What is said here holds from then on." }
             }
-            p { (prose(&meaning((verb, under), row, from, to))) }
+            p { (prose(&meaning((said, under), row, from, to))) }
             (figures(row))
             @if verb == "pause" {
                 label { input type="checkbox" name="all" value="1" checked[form.get("all") == "1"]; " Its roll-backs, too: nothing but a person takes the route back then" }
@@ -213,39 +229,6 @@ fn figures(row: &RouteStatus) -> Markup {
     }
 }
 
-/// What a page asks before an act.
-struct Question<'a> {
-    title: &'a str,
-    button: &'a str,
-    class: &'a str,
-    /// What the form carries along.
-    hidden: &'a [(&'a str, &'a str)],
-    needs_reason: bool,
-}
-
-fn question(frame: &Layout<'_>, word: &str, asked: &Question<'_>, what: &Markup) -> Markup {
-    let Question { title, button, class, hidden, needs_reason } = *asked;
-    html! {
-        section.card.narrow data-ask aria-labelledby="ask" {
-            div.h { h1 #ask { (plain(title)) } }
-            form.pad.ask method="post" action={ (frame.root) "console/act" } {
-                input type="hidden" name="word" value=(word);
-                @for (name, value) in hidden.iter().filter(|(_, value)| !value.is_empty()) { input type="hidden" name=(name) value=(value); }
-                (what)
-                label.f {
-                    @if needs_reason { "Why?" } @else { span { "Why? " span.dim { "may be left empty" } } }
-                    input type="text" name="reason" maxlength=(LONGEST) required[needs_reason] autocomplete="off";
-                }
-                p.lab { "It is written to the journal with your name, " b { (plain(&frame.visitor.name)) } "." }
-                div.acts {
-                    a.btn href={ (frame.root) "./" } data-cancel { "Leave it" }
-                    button class=(class) { (button) }
-                }
-            }
-        }
-    }
-}
-
 /// Does it.
 pub async fn done(parts: &Arc<Parts>, act: Command, form: &Form, who: &str) -> Done {
     let reason = cut(form.get("reason").trim(), LONGEST).to_owned();
@@ -265,13 +248,14 @@ pub async fn done(parts: &Arc<Parts>, act: Command, form: &Form, who: &str) -> D
                 Ok(outcome) if outcome.result == ReloadResult::Refused => {
                     Done::Refused(409, "the file has mistakes: the page of the file has them".to_owned())
                 }
-                Ok(outcome) => Done::Said(format!("The file was read: {}.", outcome.result.as_str()), None),
+                Ok(outcome) => Done::Said(read_again(&outcome), None),
                 Err(_) => {
                     Done::Refused(500, "the reload ended in a panic; the last good file stays in force".to_owned())
                 }
             }
         }
         Command::Rule(rule) => rule::done(parts, rule, form, who).await,
+        Command::Evidence(command) => evidence::done(parts, command, form, who).await,
         Command::Move { route, verb, asked } => moved(parts, (route, verb, asked), form, who, reason).await,
     }
 }
@@ -283,12 +267,8 @@ async fn moved(
     who: &str,
     reason: String,
 ) -> Done {
-    let expected = form
-        .get("expect")
-        .split_once('.')
-        .and_then(|(generation, seq)| Some((generation.parse::<u64>().ok()?, seq.parse::<u64>().ok()?)));
-    let Some((generation, expected)) = expected else {
-        return Done::Refused(400, "the form does not say what it was about".to_owned());
+    let Some((generation, expected)) = expected(form) else {
+        return Done::Refused(400, BadForm::Incomplete.to_string());
     };
     // A roll-back is never held up by a file that was loaded meanwhile.
     if verb != "rollback" && parts.app.in_force.load().number != generation {
@@ -327,18 +307,22 @@ async fn moved(
     };
     match tokio::task::spawn_blocking(turn).await {
         Ok(Ok(made)) => Done::Said(told(verb, &made, held), Some(route)),
-        Ok(Err(why)) => refused(&why),
+        Ok(Err(why)) => why.into(),
         Err(_) => Done::Refused(500, "the move ended in a panic".to_owned()),
     }
 }
 
-fn refused(why: &NotMoved) -> Done {
-    let status = match why {
-        NotMoved::NoRoute => 404,
-        NotMoved::Journal(_) => 503,
-        _ => 409,
+/// What the file changed, and what of it waits for a restart.
+fn read_again(outcome: &ReloadOutcome) -> String {
+    let generation = outcome.generation;
+    let mut text = match outcome.result {
+        ReloadResult::Applied => format!("The file is in force as generation {generation}: {}.", outcome.changes),
+        _ => format!("The file says what it said: generation {generation} stays in force."),
     };
-    Done::Refused(status, why.to_string())
+    for warning in outcome.diagnostics.iter().take(MOST_WARNINGS) {
+        text = format!("{text} {}.", warning.message);
+    }
+    text
 }
 
 fn told(verb: &str, made: &MoveMade, held: bool) -> String {
@@ -353,6 +337,7 @@ fn told(verb: &str, made: &MoveMade, held: bool) -> String {
         "resume" if made.latched => {
             "Not paused any more. The route stays rolled back: promote it to begin anew.".to_owned()
         }
+        "resume" if made.from != made.to => format!("The gate begins anew at {}.", dial(&made.to)),
         "resume" => "The gate goes on.".to_owned(),
         "approve" => "Approved.".to_owned(),
         _ if held => format!(
@@ -368,6 +353,12 @@ fn told(verb: &str, made: &MoveMade, held: bool) -> String {
         }
         (None, Some(true)) => text.push_str(" It stands in the file, too."),
         _ => {}
+    }
+    let Replicas { in_force, of, .. } = made.replicas;
+    if made.local {
+        text.push_str(" It is in force on this replica alone, since etcd of the fleet does not answer: the others are told when it does.");
+    } else if of > 1 {
+        text = format!("{text} {in_force} of {of} replicas have it in force.");
     }
     if !made.kept {
         text.push_str(" It is in force, but could not be written down: a restart will not know of it.");

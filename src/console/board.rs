@@ -95,6 +95,7 @@ pub fn board(frame: &Layout<'_>, query: &Form, days: &[u64], shared: &SharedOver
                 span.dim { (count(routes as u64)) ", the last five minutes" }
                 span.grow {}
                 span.legend { span.l-mo { "monolith" } span.l-se { "service" } }
+                a.btn.sm href={ (frame.root) "explain" } { "Explain a request" }
                 form role="search" {
                     input type="search" name="q" value=(query.get("q")) aria-label="Filter routes" placeholder="Filter: stage:canary errors>1%";
                 }

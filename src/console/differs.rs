@@ -3,18 +3,21 @@
 use jiff::Timestamp;
 use maud::{Markup, html};
 
+use super::copies;
 use super::page::{Layout, prose};
 use super::rule::is_without_name;
 use super::shown::{ago, count, counted, percent, plain, ratio};
 use super::spark;
 use super::taken::list_in_another_order;
-use crate::compare::{FieldReport, Kind, REDACTED, Report, shape_of, status_word};
+use crate::compare::{ExampleReport, FieldReport, Kind, REDACTED, Report, StatusReport, shape_of, status_word};
 use crate::message::percent_encoded;
 use crate::migration::{CompareSettings, Examples};
 use crate::proxy::RouteInForce;
 
 /// Fields shown; the others are counted.
 const MOST: usize = 30;
+/// Requests of a pair of statuses.
+const MOST_REQUESTS: usize = 3;
 /// Ignored fields that are named where nothing else differed.
 const MOST_IGNORED: usize = 5;
 
@@ -45,10 +48,16 @@ pub fn section(frame: &Layout<'_>, name: &str, entry: &RouteInForce) -> Markup {
                 span class={ "pill f " (class) } { (report.mismatch_rate.map_or_else(|| "nothing compared yet".to_owned(), |rate| format!("{} of answers", percent(rate)))) }
                 @if report.compared > 0 { span.dim { "95 % sure: " (percent(report.interval[0])) " to " (percent(report.interval[1])) } }
                 span.grow {}
-                @if frame.visitor.operates() { a.btn.sm href={ (frame.root) "api/v1/routes/" (name) "/comparisons.hurl" } download={ (name) ".hurl" } { "Export as tests (.hurl)" } }
+                @if frame.visitor.operates() {
+                    @let export = format!("{}api/v1/routes/{name}/comparisons", frame.root);
+                    a.btn.sm href={ (export) ".hurl" } download={ (name) ".hurl" } { "Export as tests (.hurl)" }
+                    a.btn.sm href={ (export) ".sh" } download={ (name) ".sh" } { "as curl (.sh)" }
+                }
+                (frame.act("Begin anew", "btn sm", &format!("do=reset&route={}", percent_encoded(name))))
             }
             p.pad.dim { (summary(&report)) }
-            @if !report.statuses.is_empty() { (statuses(&report)) }
+            (copies::figures(&report))
+            @for pair in &report.statuses { (status(frame, pair)) }
             @if report.fields.is_empty() { @if report.compared > 0 && report.statuses.is_empty() { p.pad.good { (nothing(settings.map_or(&[][..], |rules| &rules.ignore), settings.is_some_and(leaves_out))) } } } @else {
                 table.w {
                     thead { tr { th scope="col" { "Field" } th scope="col" { "Differs, and by itself" } th.r scope="col" { "Rate" } th.r scope="col" { "Noise" } th scope="col" { "Last seen" } th scope="col" { "What to do" } } }
@@ -113,17 +122,45 @@ fn undecided_rate(report: &Report) -> Option<f64> {
     ratio(undecided, report.compared + undecided).filter(|rate| *rate > 0.0)
 }
 
-fn statuses(report: &Report) -> Markup {
+/// A pair of statuses, how often, and the newest requests that had it.
+fn status(frame: &Layout<'_>, pair: &StatusReport) -> Markup {
+    let (from, to) = (status_word(&pair.from), status_word(&pair.to));
+    let values = frame.visitor.operates();
     html! {
-        @for pair in &report.statuses {
-            @let (from, to) = (status_word(&pair.from), status_word(&pair.to));
-            div.note {
-                span.pill.f.bad { "status" }
-                div.t { b { (from) " → " (to) } ", " (counted(pair.count, "time")) @if let Some(hint) = &pair.hint { ": " (prose(hint)) } }
-                span.dim { (ago(&pair.last_seen, Timestamp::now())) }
+        div.note {
+            span.pill.f.bad { "status" }
+            div.t {
+                b { (from) " → " (to) } ", " (counted(pair.count, "time"))
+                @match pair.authorized { 0 => {}, all if all == pair.count => ", all with credentials", some => { ", " (count(some)) " with credentials" } }
+                @if let Some(hint) = &pair.hint { ": " (prose(hint)) }
+                @if values {
+                    @for asked in pair.requests.iter().take(MOST_REQUESTS) {
+                        p.lab { (numbered(asked.number)) code { (plain(&asked.method)) " " (plain(&asked.target)) } }
+                    }
+                }
             }
+            span.dim { (ago(&pair.last_seen, Timestamp::now())) }
         }
     }
+}
+
+/// Asks a kept request of a field again, where it changes nothing. The oldest: newer ones make room for those that come.
+fn again(frame: &Layout<'_>, route: &str, field: &FieldReport) -> Markup {
+    let is_safe = |example: &&ExampleReport| {
+        let is_whole = example.target.as_ref().is_some_and(|target| !target.contains(REDACTED));
+        is_whole && matches!(example.method.as_deref(), Some("GET" | "HEAD" | "OPTIONS"))
+    };
+    let number = field.examples.iter().rev().filter(is_safe).find_map(|example| example.number);
+    html! {
+        @if let Some(number) = number {
+            (frame.act("Ask again", "btn sm", &format!("do=replay&route={}&number={number}", percent_encoded(route))))
+        }
+    }
+}
+
+/// What `diff ROUTE --replay` takes.
+fn numbered(number: Option<u64>) -> Markup {
+    html! { @if let Some(number) = number { "#" (number) " " } }
 }
 
 /// `all`: the fields of the report. `kept`: examples hold values.
@@ -149,17 +186,35 @@ fn row(frame: &Layout<'_>, route: &str, (field, all): (&FieldReport, &[FieldRepo
                     (rule("Ignore", "ignore", &field.field))
                     @if !ordered { (rule("Mask", "mask", &field.field)) }
                 }
+                @if field.regression { (again(frame, route, field)) }
             } }
         }
-        @if let Some(example) = field.examples.first().filter(|_| field.regression) {
+        @if let Some((first, others)) = field.examples.split_first().filter(|_| field.regression) {
             tr { td.last colspan="6" {
-                (sides(example.control.as_deref(), example.candidate.as_deref(), values))
-                p.lab {
-                    @if let (true, Some(target)) = (values, &example.target) { code { (example.method.as_deref().unwrap_or("")) " " (plain(target)) } ". " }
-                    @if values { (prose(&guess(field, kept))) }
-                    @if field.examples.len() > 1 { " " (field.examples.len()) " examples are kept." }
+                (example(frame, first))
+                @let guess = guess(field, kept);
+                @if values && !guess.is_empty() { p.lab { (prose(&guess)) } }
+                @if !others.is_empty() {
+                    details #{ "more-" (percent_encoded(&field.field)) } {
+                        summary.lab { (counted(others.len() as u64, "more example")) }
+                        @for other in others { (example(frame, other)) }
+                    }
                 }
             } }
+        }
+    }
+}
+
+/// What each side had, of which request, and when.
+fn example(frame: &Layout<'_>, example: &ExampleReport) -> Markup {
+    let values = frame.visitor.operates();
+    let method = example.method.as_deref().unwrap_or("");
+    html! {
+        (sides(example.control.as_deref(), example.candidate.as_deref(), values))
+        p.lab {
+            @if let (true, Some(target)) = (values, &example.target) { (numbered(example.number)) code { (method) " " (plain(target)) } ", " }
+            (ago(&example.seen, Timestamp::now()))
+            @if let Some([control, candidate]) = example.statuses.as_ref().filter(|[control, candidate]| control != candidate) { ", " (status_word(control)) " → " (status_word(candidate)) }
         }
     }
 }

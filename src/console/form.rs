@@ -27,6 +27,12 @@ impl Form {
     }
 }
 
+/// The generation and the place in the journal that a form was drawn for.
+pub fn expected(form: &Form) -> Option<(u64, u64)> {
+    let (generation, seq) = form.get("expect").split_once('.')?;
+    Some((generation.parse().ok()?, seq.parse().ok()?))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

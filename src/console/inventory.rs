@@ -101,7 +101,7 @@ fn head(report: &InventoryReport) -> Markup {
     let since = report.since.as_deref().map(|since| format!(" since {}", cut(since, 10))).unwrap_or_default();
     html! {
         div.head #head data-live {
-            div { h1 { "What the monolith answers" } p.dim { "Learned from " (count(report.requests)) " requests" (since) "; nothing was configured." } }
+            div { h1 { "What the monolith answers" } p.dim { "Learned from " (count(report.requests)) " requests" (since) "; nothing was configured." (apart(report)) } }
             span.grow {}
             div.kpis {
                 div { div.big { (count(all.len() as u64)) } div.lab { "endpoints" } }
@@ -111,6 +111,15 @@ fn head(report: &InventoryReport) -> Markup {
             }
         }
     }
+}
+
+/// Requests that no endpoint below stands for.
+fn apart(report: &InventoryReport) -> String {
+    let unknown = (report.unknown.requests, "asked for what is no endpoint");
+    let all = [unknown, (report.unsure, "at places that are not sure yet"), (report.dropped, "not looked at")];
+    let known = all.iter().filter(|(number, _)| *number > 0);
+    let told: Vec<_> = known.map(|(number, what)| format!("{} {what}", count(*number))).collect();
+    if told.is_empty() { String::new() } else { format!(" Not below: {}.", told.join(", ")) }
 }
 
 fn empty(requests: u64) -> Markup {
@@ -133,11 +142,16 @@ fn row(frame: &Layout<'_>, endpoint: &LearnedEndpoint, most: u64) -> Markup {
         .parameters
         .iter()
         .map(|parameter| {
-            let kind = &parameter.kind;
-            let kinds = if parameter.cut { kind.to_string() } else { kinds(parameter.kinds, kind) };
-            format!("{}: {kinds}", parameter.name)
+            // Of words it is how they are spread that tells.
+            let said = if parameter.cut || !parameter.sure {
+                parameter.about()
+            } else {
+                kinds(parameter.kinds, &parameter.kind)
+            };
+            format!("{}: {said}", parameter.name)
         })
         .collect();
+    let now = jiff::Timestamp::now();
     // A number or a uuid needs no person's word; words were told apart by how they are spread.
     let guessed = endpoint.route.is_none() && endpoint.parameters.iter().any(|parameter| !parameter.sure);
     html! {
@@ -158,11 +172,22 @@ fn row(frame: &Layout<'_>, endpoint: &LearnedEndpoint, most: u64) -> Markup {
                 @if guessed { " " (frame.act("Not a parameter", "link sm", &format!("do=rule&key=literal&field={}", percent_encoded(&endpoint.path)))) }
             }
             td.dim data-l="Last asked" {
-                span.nw { (endpoint.last_seen.as_deref().map_or_else(String::new, |at| asked(at, jiff::Timestamp::now()))) }
+                span.nw { (endpoint.last_seen.as_deref().map_or_else(String::new, |at| asked(at, now))) }
                 @if endpoint.callers > 0 { ", " (about(endpoint.callers, count(endpoint.callers))) @if endpoint.callers == 1 { " client" } @else { " clients" } }
                 @if !endpoint.agents.is_empty() { ": " (plain(&endpoint.asked_by(MOST_AGENTS))) }
+                @if let Some(said) = of_the_monolith(endpoint, now) { "; the monolith " span.nw { (said) } }
             }
         }
+    }
+}
+
+/// When the monolith answered last, where others answered since.
+fn of_the_monolith(endpoint: &LearnedEndpoint, now: jiff::Timestamp) -> Option<String> {
+    endpoint.route.as_ref()?;
+    match endpoint.monolith_last_seen.as_deref() {
+        None => Some("never".to_owned()),
+        Some(at) => Some(asked(at, now))
+            .filter(|said| endpoint.last_seen.as_deref().map(|at| asked(at, now)).as_ref() != Some(said)),
     }
 }
 

@@ -18,12 +18,19 @@ pub const fn approved(from: Stage) -> Stage {
     }
 }
 
+/// A gate that is resumed from its first step.
+pub const ANEW: &str = "resume --from-start";
+
 /// What it means for the clients.
 pub fn meaning((verb, under): (&str, &Route), row: &RouteStatus, from: Dial, to: Dial) -> String {
     let service = row.service.as_deref().unwrap_or("the service");
     let (was, is) = (words(from), words(to));
     match (verb, to.stage) {
         ("pause", _) => format!("It stays at {was}. Its gate still takes it back when the service is worse."),
+        (ANEW, _) if is == was => format!("Its gate forgets what it has counted, and judges anew at {was}."),
+        (ANEW, _) => format!(
+            "From {was} back to {is}: its gate forgets what it has counted and begins anew. Clients that were added since go back to the monolith with their next request."
+        ),
         ("resume", _) => format!("Its gate decides again whether it goes on from {was}."),
         ("approve", _) => {
             let next = approved(from.stage);

@@ -1,9 +1,14 @@
 //! The console: pages over the same structs as the API, drawn on the server; live by fragments where there is a script.
 
 mod act;
+mod ask;
 mod board;
 mod chart;
+mod copies;
 mod differs;
+mod evidence;
+mod explain;
+mod explain_form;
 mod file;
 mod filter;
 mod fleet;
@@ -103,8 +108,17 @@ fn root(path: &str) -> &'static str {
 #[async_trait]
 impl PageServer for Console {
     fn has(&self, path: &str) -> bool {
-        let page =
-            matches!(path, "/" | "/inventory" | "/requests" | "/journal" | "/upstreams" | "/file" | "/favicon.ico");
+        let page = matches!(
+            path,
+            "/" | "/inventory"
+                | "/requests"
+                | "/journal"
+                | "/upstreams"
+                | "/file"
+                | "/explain"
+                | "/fleet"
+                | "/favicon.ico"
+        );
         page || path.starts_with("/route/") || path.starts_with("/console/")
     }
 
@@ -200,7 +214,7 @@ impl Console {
                 let frame = Layout { elsewhere: tried.is_some(), ..at("file") };
                 self.file(frame, &query, tried.as_ref()).await
             }
-            "/console/act" => self.ask(at(""), &query).await,
+            "/console/act" => self.ask(parts, at(""), &query).await,
             "/console/copy" => Reply::html(200, requests::copy(&at("requests"), &query).into_string()),
             _ => {
                 let gzip = takes_gzip(request.field("accept-encoding").unwrap_or(""));
@@ -226,13 +240,13 @@ impl Console {
         }
     }
 
-    async fn ask(&self, frame: Layout<'_>, query: &Form) -> Reply {
+    async fn ask(&self, parts: &Arc<Parts>, frame: Layout<'_>, query: &Form) -> Reply {
         if !frame.visitor.operates() {
             return Reply::problem(403, "this role may look, not change: its role is `read`");
         }
         let word = self.sessions.word(&frame.visitor.cookie, "act");
         let asked = match Command::read(query) {
-            Ok(act) => act::ask(&frame, act, query, &word).await,
+            Ok(act) => act::ask(&frame, parts, act, (query, &word)).await,
             Err(why) => Err(why.into()),
         };
         match asked {
@@ -265,6 +279,10 @@ impl Console {
                 let word = self.sessions.word(&frame.visitor.cookie, &made_by(&text, at));
                 let made = percent_encoded(&text);
                 Reply::see_other(format!("{}{page}?made={made}&at={at}&word={word}", frame.root))
+            }
+            Done::Answered(report) => {
+                let frame = Layout { here: Some(""), ..frame };
+                Reply::html(200, frame.page("Asked again", &evidence::answers(&frame, &report)))
             }
             Done::Refused(status, why) => {
                 let frame = Layout { here: Some(""), ..frame };
@@ -326,6 +344,12 @@ impl Console {
             }
             "/inventory" => page("inventory", "Inventory", &inventory::inventory(&at("inventory"), query)),
             "/requests" => page("requests", "Requests", &requests::requests(&at("requests"), query)),
+            "/explain" => page("explain", "Explain", &explain::explain(&at("explain"), query)),
+            "/fleet" => {
+                // The board has the replicas, too: they are drawn anew from there, without etcd.
+                let frame = Layout { elsewhere: true, ..at("") };
+                Some((200, frame.page("Fleet", &fleet::fleet(&frame).await)))
+            }
             "/upstreams" => page("upstreams", "Upstreams", &upstreams::upstreams(&at("upstreams"))),
             "/journal" => {
                 let read = read_journal(&frame, query).await;

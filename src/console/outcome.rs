@@ -1,11 +1,26 @@
 //! How a button that was pressed ended, or why it was none.
 
+use crate::admin::{NotReplayed, nothing_compared};
+use crate::compare::AgainReport;
 use crate::reload::{NotAnAct, NotMoved, RuleNotMade};
 
 /// What came of it: a sentence, and the route to look at.
 pub enum Done {
     Said(String, Option<String>),
+    /// A request was asked again, and nothing was changed.
+    Answered(Box<AgainReport>),
     Refused(u16, String),
+}
+
+impl From<NotMoved> for Done {
+    fn from(why: NotMoved) -> Self {
+        let status = match why {
+            NotMoved::NoRoute => 404,
+            NotMoved::Journal(_) => 503,
+            _ => 409,
+        };
+        Self::Refused(status, why.to_string())
+    }
 }
 
 /// Why a form is no command.
@@ -26,6 +41,10 @@ pub enum NotNow {
     Form(#[from] BadForm),
     #[error("there is no such route")]
     NoRoute,
+    #[error("{}", nothing_compared(.0))]
+    ComparesNothing(String),
+    #[error(transparent)]
+    Replay(#[from] NotReplayed),
     #[error(transparent)]
     Move(#[from] NotMoved),
     #[error(transparent)]

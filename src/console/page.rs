@@ -6,7 +6,7 @@ use maud::{DOCTYPE, Markup, html};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::form::Form;
-use super::shown::{code, plain};
+use super::shown::{code, plain, span};
 use super::visitor::{How, Visitor};
 use crate::admin::Parts;
 use crate::message::percent_encoded;
@@ -69,7 +69,7 @@ impl Layout<'_> {
                         @if self.here.is_some() { div #made data-live { @if let Some(made) = self.made { (just_done("g", made)) } } }
                         (main)
                     }
-                    @if self.here.is_some() { (footer()) }
+                    @if self.here.is_some() { (self.footer()) }
                 }
             }
         };
@@ -129,6 +129,32 @@ impl Layout<'_> {
     pub fn route_link(&self, name: &str) -> Markup {
         html! { a.name href={ (self.root) "route/" (name) } { (plain(name)) } }
     }
+
+    fn footer(&self) -> Markup {
+        let up = self.parts.app.live.uptime(std::time::Instant::now()).as_secs_f64();
+        html! {
+            footer {
+                span.keys {
+                    span.k-find { kbd { "/" } " filter" }
+                    span.k-step { kbd { "j" } " " kbd { "k" } " up and down" }
+                    span.k-open { kbd { "Enter" } " open" }
+                    span { kbd { "?" } " all keys" }
+                }
+                span.grow {}
+                span { "Times are UTC; it is " time #clock data-live { (jiff::Timestamp::now().strftime("%H:%M").to_string()) } ". Version " (env!("CARGO_PKG_VERSION")) ", up for " span #up data-live { (span(up)) } ". " a href={ (self.root) "api/v1/openapi.json" } { "The API" } }
+            }
+            dialog #help aria-labelledby="keys" {
+                div.h2 { h2 #keys { "Keys" } }
+                dl.kv {
+                    dt { kbd { "/" } } dd { "to the filter; " kbd { "Esc" } " leaves it" }
+                    dt { kbd { "j" } " " kbd { "k" } } dd { "down and up in the list" }
+                    dt { kbd { "Enter" } } dd { "open what is chosen" }
+                    dt { kbd { "Tab" } } dd { "from one link or button to the next" }
+                    dt { kbd { "Esc" } } dd { "close a question without doing anything, choose nothing" }
+                }
+            }
+        }
+    }
 }
 
 fn logo() -> Markup {
@@ -136,31 +162,6 @@ fn logo() -> Markup {
         svg width="22" height="22" viewBox="0 0 22 22" aria-hidden="true" {
             rect.mo x="1" y="1" width="9" height="20" rx="2" {}
             @for y in ["1", "8.3", "15.6"] { rect.se x="12" y=(y) width="9" height="5.4" rx="1.6" {} }
-        }
-    }
-}
-
-fn footer() -> Markup {
-    html! {
-        footer {
-            span.keys {
-                span.k-find { kbd { "/" } " filter" }
-                span.k-step { kbd { "j" } " " kbd { "k" } " up and down" }
-                span.k-open { kbd { "Enter" } " open" }
-                span { kbd { "?" } " all keys" }
-            }
-            span.grow {}
-            span { "Times are UTC; it is " time #clock data-live { (jiff::Timestamp::now().strftime("%H:%M").to_string()) } ". Version " (env!("CARGO_PKG_VERSION")) }
-        }
-        dialog #help aria-labelledby="keys" {
-            div.h2 { h2 #keys { "Keys" } }
-            dl.kv {
-                dt { kbd { "/" } } dd { "to the filter; " kbd { "Esc" } " leaves it" }
-                dt { kbd { "j" } " " kbd { "k" } } dd { "down and up in the list" }
-                dt { kbd { "Enter" } } dd { "open what is chosen" }
-                dt { kbd { "Tab" } } dd { "from one link or button to the next" }
-                dt { kbd { "Esc" } } dd { "close a question without doing anything, choose nothing" }
-            }
         }
     }
 }

@@ -43,6 +43,9 @@ pub fn drawn(plan: &PlanReport) -> Markup {
                     "."
                 }
             }
+            @if !plan.needs_restart.is_empty() {
+                div.note { span.pill.f.warn { "restart" } div.t { @for (number, key) in plan.needs_restart.iter().enumerate() { @if number > 0 { ", " } code { (key) } } " is read only when multilith starts." } }
+            }
             @for upstream in plan.upstreams.iter().take(MOST_ROUTES) {
                 div.note { span class={ "pill f " (class(upstream.change)) } { (upstream.change) } div.t { b { (plain(&upstream.name)) } " " (plain(&upstream.what.join("; "))) } }
             }
@@ -52,6 +55,8 @@ pub fn drawn(plan: &PlanReport) -> Markup {
             @for unrecorded in plan.unrecorded.iter().take(MOST_ROUTES) {
                 div.note { span.pill.f.warn { "not known" } div.t { code { (plain(&unrecorded.asked)) } " is not recorded yet: up to " (large_percent(unrecorded.share)) " of requests could be decided differently." } }
             }
+            @if plan.unrecorded.len() > MOST_ROUTES { p.pad.dim { "And " (count((plan.unrecorded.len() - MOST_ROUTES) as u64)) " more that are not recorded yet." } }
+            @if !plan.unrecorded.is_empty() { p.pad.dim { code { "multilith plan FILE --learn 10m" } " records it, so that it can be planned." } }
         }
     }
 }

@@ -4,6 +4,7 @@ use maud::{Markup, html};
 use serde_json::Value;
 
 use super::differs::sides;
+use super::explain_form::ExplainQuestion;
 use super::form::Form;
 use super::page::{Layout, prose};
 use super::shown::{plain, seconds};
@@ -36,7 +37,7 @@ pub fn requests(frame: &Layout<'_>, query: &Form) -> Markup {
         div.head {
             div { h1 { "Requests as they happen" } p.dim { "A sample where there are many; one client or one request is followed without gaps." } }
             span.grow {}
-            div.acts { span.dim #waits {} span.dim #left role="status" {} button type="button" #pause hidden { "Hold" } }
+            div.acts { span.dim #waits {} span.dim #left role="status" {} a.btn href={ (frame.root) "explain" } { "Explain a request" } button type="button" #pause hidden { "Hold" } }
         }
         section.card aria-label="Filters" {
             form.pad.acts.low method="get" {
@@ -102,6 +103,7 @@ pub fn drawn(line: &str, values: bool, variant: impl Fn(&str, &str) -> Option<To
                     @let known = facts(&value, keys, values);
                     @if !known.is_empty() { div { h3 { (title) } dl.kv { @for (word, said) in known { dt { (word) } dd { (plain(&said)) } } } } }
                 }
+                p { a href={ "explain?" (such(&value, &path).query()) } { "Explain such a request" } span.dim { ", without its headers, which are not kept" } }
                 @if text("shadow") == "sent" {
                     div.copy data-fill={ "console/copy?route=" (percent_encoded(text("route"))) "&id=" (percent_encoded(text("request_id"))) } {}
                 }
@@ -110,6 +112,20 @@ pub fn drawn(line: &str, values: bool, variant: impl Fn(&str, &str) -> Option<To
     };
     // An event's data is one line.
     Some(drawn.into_string().replace(['\n', '\r'], " "))
+}
+
+/// The question which route takes such a request. `path`: with the query, where it may be seen.
+fn such(value: &Value, path: &str) -> ExplainQuestion {
+    let text = |key: &str| value[key].as_str().unwrap_or("");
+    let (scheme, host) = (text("url.scheme"), text("server.address"));
+    let host = if host.contains(':') && !host.starts_with('[') { format!("[{host}]") } else { host.to_owned() };
+    let port = value["server.port"].as_u64().map(|port| format!(":{port}")).unwrap_or_default();
+    ExplainQuestion {
+        method: text("http.request.method").to_owned(),
+        url: if host.is_empty() { path.to_owned() } else { format!("{scheme}://{host}{port}{path}") },
+        client: text("client.address").to_owned(),
+        ..ExplainQuestion::default()
+    }
 }
 
 /// What became of the copy of one request: a part of its page, asked for when it is opened.

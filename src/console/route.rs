@@ -48,7 +48,7 @@ pub fn route(frame: &Layout<'_>, name: &str, moves: &[JournalEntry]) -> Option<M
             div {
                 p.lab.cr { a href={ (frame.root) "./" } { "Board" } " / " (name) }
                 h1 { (name) }
-                p.dim { code { (plain(&matched(entry))) } (asked(frame, &row)) " · " (rate(verdict::requests(&row), window.length.as_secs_f64().min(uptime.max(1.0)))) }
+                p.dim { code { (plain(&matched(entry))) } (asked(frame, &row)) " · " (rate(verdict::requests(&row), window.length.as_secs_f64().min(uptime.max(1.0)))) " · " a href={ (frame.root) "explain?route=" (name) } { "Explain a request" } }
             }
             span.grow {}
             (buttons(frame, entry, &row))
@@ -73,6 +73,7 @@ pub fn route(frame: &Layout<'_>, name: &str, moves: &[JournalEntry]) -> Option<M
                     div.h { h2 #gate-h { (question(&row)) } span.grow {} span class={ "pill f " (word.class) } { (word.word) } }
                     div.pad { (checklist(&row, &word.because)) }
                     (go(frame, entry, &row))
+                    (anew(frame, &row))
                 }
                 section.card #answers data-live aria-label="Who answers" { div.pad { (who_answers(&row, pressed, 306.0)) p.lab { @if row.stage == "split" { "The weights are those of the file." } @else { "The dial was set by the " (row.dial.by) @if let Some(since) = &row.dial.since { ", " (ago(since, Timestamp::now())) } "." (differs_from_file(entry)) } } } }
             }
@@ -363,10 +364,18 @@ fn go(frame: &Layout<'_>, entry: &RouteInForce, row: &RouteStatus) -> Markup {
     }
 }
 
+/// A gate whose evidence is of another time begins anew.
+fn anew(frame: &Layout<'_>, row: &RouteStatus) -> Markup {
+    let judges = row.gate.as_ref().is_some_and(|gate| !matches!(gate.state, "off" | "latched"));
+    let may = judges && matches!(row.stage, "shadow" | "canary") && frame.visitor.operates();
+    let act = format!("do=resume&route={}&from_start=1", percent_encoded(&row.name));
+    html! { @if may { p.pad.lab { (frame.act("Begin its steps anew", "link", &act)) } } }
+}
+
 /// The sides one below the other.
 fn figures(row: &RouteStatus) -> Markup {
     let is_split = row.stage == "split";
-    let all = verdict::requests(row);
+    let asked = verdict::requests(row);
     html! {
         section.card #sides data-live aria-labelledby="sides-h" {
             div.h { h2 #sides-h { "Sides" } span.dim { "the last five minutes; since the start" } }
@@ -378,16 +387,20 @@ fn figures(row: &RouteStatus) -> Markup {
                         @let time = |times: &BTreeMap<String, f64>| times.get(&side.name).copied().map_or_else(|| "–".to_owned(), seconds);
                         tr {
                             td { b class=(tone.text) { (plain(&side.name)) } @if is_split && side.name != side.upstream { span.dim { " asks " (plain(&side.upstream)) } } }
-                            td.r data-l="Requests" { (count(requests)) @if let (true, Some(share)) = (is_split, ratio(requests, all)) { span.dim { " (" (large_percent(share)) ")" } } }
+                            td.r data-l="Requests" { (count(requests)) @if let (true, Some(share)) = (is_split, ratio(requests, asked)) { span.dim { " (" (large_percent(share)) ")" } } }
                             td.r data-l="Errors" { span class=[verdict::is_worse(row, &side.name).then_some("bad")] { (verdict::error_rate(row, &side.name).map_or_else(|| "–".to_owned(), percent)) } }
                             td.r data-l="p50" { (time(&row.p50_seconds)) }
                             td.r data-l="p99" { (time(&row.p99_seconds)) }
-                            td.r data-l="In all" { (count(row.totals.requests.get(&side.name).copied().unwrap_or(0))) }
+                            @let failed = row.totals.errors.get(&side.name).copied().unwrap_or(0);
+                            td.r data-l="In all" { (count(row.totals.requests.get(&side.name).copied().unwrap_or(0))) @if failed > 0 { span.dim { ", " (count(failed)) " failed" } } }
                         }
                     }
                 }
             }
-            @if row.copies > 0 || row.fallbacks > 0 { p.pad.dim { (counted(row.copies, "copy")) ", " (counted(row.fallbacks, "fallback")) " in five minutes" } }
+            @let all = &row.totals;
+            @if all.copies > 0 || all.fallbacks > 0 {
+                p.pad.dim { (counted(row.copies, "copy")) ", " (counted(row.fallbacks, "fallback")) " in five minutes; " (count(all.copies)) " and " (count(all.fallbacks)) " since the start" }
+            }
         }
     }
 }

@@ -17,6 +17,7 @@ use super::rules::has_passed;
 use super::{Fleet, FleetRole, NotWrittenToFleet};
 use crate::client::FetchError;
 use crate::client::etcd::{KeyAction, KeyIs};
+use crate::compile::OwnRegion;
 use crate::migration::Dial;
 use crate::migration::dial::Standing;
 use crate::migration::gate::Tick;
@@ -61,6 +62,11 @@ impl RegionTold {
 }
 
 impl Fleet {
+    /// This fleet's place among the regions; `None`: there is one.
+    pub fn region(&self) -> Option<&OwnRegion> {
+        self.shared.region.as_ref()
+    }
+
     /// Whether the region before this one lets the gate of a route go to this step. Waits for etcd at most so long.
     pub fn let_by_region_before(&self, route: &str, step: Dial, limit: Duration) -> Result<(), NotWrittenToFleet> {
         let Some(region) = &self.shared.region else { return Ok(()) };
@@ -133,6 +139,13 @@ impl Fleet {
 fn in_words(dial: Dial) -> String {
     let DialText { stage, weight } = DialText::from(dial);
     weight.unwrap_or(stage)
+}
+
+impl RegionSums {
+    /// Three intervals have gone without another word.
+    pub fn is_old(&self, seconds: u64) -> bool {
+        seconds > 3 * self.seconds.max(1)
+    }
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ mod sent;
 mod token;
 mod upstream;
 mod upstream_keys;
+mod words;
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
@@ -39,6 +40,14 @@ pub struct ExplainRequest {
     pub headers: Vec<(String, String)>,
     #[serde(default)]
     pub client: Option<IpAddr>,
+}
+
+impl ExplainRequest {
+    /// A header as a person writes it: `name: value`.
+    pub fn header(text: &str) -> Result<(String, String), ExplainError> {
+        let (name, value) = text.split_once(':').ok_or_else(|| ExplainError::Header(text.to_owned()))?;
+        Ok((name.trim().to_owned(), value.trim().to_owned()))
+    }
 }
 
 /// The answer; `explain --json` prints it.

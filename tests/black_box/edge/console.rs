@@ -3,11 +3,11 @@
 use crate::harness::{Client, Edge, Origin, Reply, eventually};
 
 const TOKEN: &str = "a-token-for-the-tests";
-pub(super) const HTML: &str = "Accept: text/html";
-pub(super) const FORM: &str = "Content-Type: application/x-www-form-urlencoded";
+pub(crate) const HTML: &str = "Accept: text/html";
+pub(crate) const FORM: &str = "Content-Type: application/x-www-form-urlencoded";
 
 /// Status, head as text, body.
-pub(super) fn ask(edge: &Edge, method: &str, target: &str, fields: &[&str], body: &str) -> (u16, String, String) {
+pub(crate) fn ask(edge: &Edge, method: &str, target: &str, fields: &[&str], body: &str) -> (u16, String, String) {
     let mut client = Client::connect(edge.admin_address());
     let host = format!("Host: {}\r\nContent-Length: {}", edge.admin_address(), body.len());
     let fields: Vec<&str> = std::iter::once(host.as_str()).chain(fields.iter().copied()).collect();
@@ -17,13 +17,13 @@ pub(super) fn ask(edge: &Edge, method: &str, target: &str, fields: &[&str], body
 }
 
 /// What follows a word, up to a delimiter.
-pub(super) fn after<'a>(text: &'a str, word: &str, end: char) -> &'a str {
+pub(crate) fn after<'a>(text: &'a str, word: &str, end: char) -> &'a str {
     let rest = text.split_once(word).unwrap_or_else(|| panic!("no {word} in {text}")).1;
     rest.split(end).next().expect("split gives one")
 }
 
 /// The cookie and the word of the form that the page gives.
-pub(super) fn page(edge: &Edge, target: &str, cookie: Option<&str>) -> (String, String) {
+pub(crate) fn page(edge: &Edge, target: &str, cookie: Option<&str>) -> (String, String) {
     let given = cookie.map(|cookie| format!("Cookie: {cookie}"));
     let fields: Vec<&str> = std::iter::once(HTML).chain(given.as_deref()).collect();
     let (status, head, body) = ask(edge, "GET", target, &fields, "");

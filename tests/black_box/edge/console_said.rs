@@ -72,7 +72,7 @@ fn what_a_press_did_is_said_on_the_page_that_it_leads_to_and_to_nobody_else() {
     for (act, leads_to, said) in [
         ("do=press", "./", "Pressed: it holds until it is released"),
         ("do=release&reason=fine", "./", "Released: every route follows its stage again."),
-        ("do=reload", "file", "The file was read: unchanged."),
+        ("do=reload", "file", "The file says what it said: generation 1 stays in force."),
     ] {
         let body = format!("word={word}&{act}");
         let (status, head, text) = ask(&edge, "POST", "/console/act", &[FORM, &given, &ours], &body);
@@ -203,4 +203,26 @@ fn whoever_pauses_the_roll_backs_too_is_told_on_every_page_what_that_means() {
     ] {
         eventually(words, || read(&edge, target).contains(words).then_some(()));
     }
+}
+
+#[test]
+fn a_gate_begins_anew_by_a_button_that_says_who_goes_back() {
+    let service = Origin::saying("service");
+    let routes = "[routes.mine]\npath = \"/m\"\nservice = \"users\"\nstage = \"canary\"\nweight = \"40%\"\n\
+                  [routes.mine.gate]\nsteps = [\"5%\", \"40%\", \"100%\"]\n";
+    let edge = Edge::before(&Origin::saying("ok")).service("users", &service).with(routes).start();
+    let asks = "/console/act?do=resume&route=mine&from_start=1";
+    eventually("the gate's button", || {
+        read(&edge, "/route/mine").contains("do=resume&amp;route=mine&amp;from_start=1").then_some(())
+    });
+    let (cookie, word) = page(&edge, asks, None);
+    let question = read(&edge, asks).replace('\u{a0}', " ");
+    assert!(question.contains("From canary 40 % back to canary 5 %: its gate forgets"), "{question}");
+    let expect = after(&question, "name=\"expect\" value=\"", '"');
+    let body = format!("word={word}&do=resume&route=mine&from_start=1&expect={expect}&reason=quiet+now");
+    let fields = [FORM, &format!("Cookie: {cookie}"), &format!("Origin: http://{}", edge.admin_address())];
+    let (status, head, text) = ask(&edge, "POST", "/console/act", &fields, &body);
+    assert!(status == 303 && head.contains("The%20gate%20begins%20anew%20at%20canary"), "{status} {head} {text}");
+    assert_eq!(edge.admin_json("GET", "/api/v1/routes/mine").1["weight"], "5%");
+    assert!(read(&edge, "/journal").contains("“quiet now”"));
 }

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::judged::Traffic;
 use super::world::{Etcd, World, act, dial};
+use crate::edge::console::{HTML, ask};
 use crate::gate::traffic::{patiently, route, verb};
 use crate::harness::{Edge, Reply, eventually};
 
@@ -57,6 +58,20 @@ fn a_gate_takes_a_step_once_the_region_before_has_left_it_behind() {
     let (code, told, _) = verb(&world.edges[0], &["fleet"]);
     assert_eq!(code, 0);
     assert!(told.contains("REGION") && told.contains("3 / 7") && told.contains(": old"), "{told}");
+
+    // The console has the same, on a page of its own; the board does not wait for etcd.
+    let shown = |target: &str| ask(&world.edges[leader], "GET", target, &[HTML], "").2;
+    let board = shown("/");
+    for said in ["region <b>test</b>, its gates wait for eu", "this one leads, in term ", "href=\"fleet\""] {
+        assert!(board.contains(said), "{said}: {board}");
+    }
+    assert!(!board.contains("id=\"regions-h\""), "{board}");
+    let page = shown("/fleet");
+    let row = page.split("<b>eu</b>").nth(1).and_then(|rest| rest.split("</tr>").next()).expect("the region before");
+    for said in ["href=\"route/users\"", ">3</span> / <span class=\"serv\">7<", "#2", ">old<", "in term 1, of 60"] {
+        assert!(row.contains(said), "{said}: {row}");
+    }
+    assert!(page.contains("eu → test") && page.contains("<b>test</b> <span class=\"dim\">this one"), "{page}");
 }
 
 fn sums(edge: &Edge) -> Vec<Value> {

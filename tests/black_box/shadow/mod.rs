@@ -29,6 +29,7 @@
 mod again;
 mod bad_targets;
 mod comparing;
+mod console;
 mod copies;
 mod cpu;
 mod credentials;
