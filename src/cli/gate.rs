@@ -39,6 +39,9 @@ pub fn short(report: &Value) -> String {
             text.push_str(" · WOULD ROLL BACK");
         }
     }
+    if report["worse"] == true && report["verdict"] == "hold" && state != "latched" {
+        text.push_str(" · WORSE");
+    }
     if let Some(waits) = report["waits_for"].as_str() {
         write!(text, " · {waits}").expect("writing to a string");
     }
@@ -115,5 +118,7 @@ mod tests {
         assert_eq!(short(&paused), "paused 2/5 · ROLL-BACKS TOO");
         paused["verdict"] = "roll-back".into();
         assert_eq!(short(&paused), "paused 2/5 · ROLL-BACKS TOO · WOULD ROLL BACK");
+        let worse = serde_json::json!({ "state": "hold", "verdict": "hold", "step": 2, "steps": 5, "worse": true });
+        assert_eq!(short(&worse), "hold 2/5 · WORSE");
     }
 }

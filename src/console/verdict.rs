@@ -61,7 +61,7 @@ impl Grounds for RouteStatus {
     }
 
     fn gate(&self) -> Option<GateSaid> {
-        self.gate.as_ref().map(|gate| GateSaid { state: gate.state, verdict: gate.verdict })
+        self.gate.as_ref().map(GateReport::said)
     }
 
     fn stage(&self) -> &'static str {
@@ -161,16 +161,15 @@ pub fn word(route: &impl Grounds) -> (&'static str, &'static str) {
     if route.is_failing() {
         return ("bad", "failing");
     }
-    match route.gate().map(|gate| (gate.state, gate.verdict)) {
-        None | Some(("off", _)) => {}
-        Some(("latched", _)) => return ("bad", "rolled back"),
-        // Where its roll-backs are paused, too, this is what a person has to know.
-        Some(("paused", "roll-back")) => return ("bad", "would roll back"),
-        Some(("paused", _)) => return ("warn", "paused"),
-        Some(("waiting", _)) => return ("good", "approve?"),
-        Some((_, "advance")) => return ("good", "advance"),
-        Some((_, "roll-back")) => return ("bad", "would roll back"),
-        Some(("settling", _)) => return ("n", "settling"),
+    match route.gate().map(|gate| (gate.state, gate.verdict, gate.worse)) {
+        None | Some(("off", ..)) => {}
+        Some(("latched", ..)) => return ("bad", "rolled back"),
+        // In every other state: its file may have it hold, and so it does in `shadow`, while paused, and under an obstacle.
+        Some((_, _, true)) => return ("bad", "would roll back"),
+        Some(("paused", ..)) => return ("warn", "paused"),
+        Some(("waiting", ..)) => return ("good", "approve?"),
+        Some((_, "advance", _)) => return ("good", "advance"),
+        Some(("settling", ..)) => return ("n", "settling"),
         Some(_) => return ("warn", "hold"),
     }
     match route.stage() {

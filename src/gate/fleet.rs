@@ -7,7 +7,7 @@ use serde::Deserialize as _;
 use serde_json::{Value, json};
 
 use super::course::{Finding, State, is_judged, shortest_tick};
-use super::report::verdict;
+use super::report::{is_worse, verdict};
 use super::{GateReport, Gates, Watched};
 use crate::config::Notice;
 use crate::fleet::{Fleet, FleetRole, RouteCounts};
@@ -170,6 +170,7 @@ impl Gates {
                 said["seq"].as_u64() != Some(held.standing.seq)
                     || said["state"] != look.state.as_str()
                     || said["verdict"] != verdict
+                    || said["worse"] != is_worse(look.ruling.as_deref())
                     || said["judge"]["limits"].is_null() != watched.course.limits().is_none()
             });
         if !is_news {
@@ -183,6 +184,7 @@ impl Gates {
             "step": report.step,
             "state": report.state,
             "verdict": report.verdict,
+            "worse": report.worse,
             "why": report.why,
             "waits_for": report.waits_for,
             "resets": held.resets,
@@ -227,6 +229,8 @@ impl Source {
         let find = |word: &str, words: &[&'static str]| words.iter().copied().find(|known| *known == word);
         report.state = find(known("state"), &State::ALL.map(State::as_str)).unwrap_or(report.state);
         report.verdict = find(known("verdict"), &Verdict::ALL.map(Verdict::as_str)).unwrap_or(report.verdict);
+        // A leader of an earlier version does not say it where its gate must not act.
+        report.worse = said["worse"].as_bool().unwrap_or(report.verdict == Verdict::RollBack.as_str());
         report.why = format!("{} (judged by `{leader}`)", known("why"));
         report.waits_for = said["waits_for"].as_str().map(str::to_owned);
     }

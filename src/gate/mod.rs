@@ -145,6 +145,7 @@ impl Gates {
         Some(said.unwrap_or_else(|| GateSaid {
             state: State::unlooked(&standing(entry), gate).as_str(),
             verdict: Verdict::Hold.as_str(),
+            worse: false,
         }))
     }
 

@@ -6,6 +6,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::course::{State, step_of};
+use super::said::GateSaid;
 use crate::migration::dial::Standing;
 use crate::migration::gate::words;
 use crate::migration::gate::{Direction, Gate, Metric, Needs, Rates, Reading, Ruling, Verdict};
@@ -19,6 +20,8 @@ pub struct GateReport {
     /// A person paused its roll-backs, too: it takes the route back under no verdict.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub paused_all: bool,
+    /// Sure that the service is worse than allowed. Where the file says `on_fail = "hold"`, and in `shadow`, the verdict is `hold`.
+    pub worse: bool,
     /// From 1.
     pub step: usize,
     pub steps: usize,
@@ -44,6 +47,7 @@ impl Default for GateReport {
             state: State::Off.as_str(),
             verdict: Verdict::Hold.as_str(),
             paused_all: false,
+            worse: false,
             step: 0,
             steps: 0,
             why: String::new(),
@@ -58,8 +62,8 @@ impl GateReport {
     /// Without the evidence: for a list of very many routes.
     pub(super) fn in_short(state: State, ruling: Option<&Ruling>, (step, steps): (usize, usize), rates: Rates) -> Self {
         let verdict = verdict(state, ruling).as_str();
-        let paused_all = state == State::Paused { all: true };
-        let mut report = Self { state: state.as_str(), verdict, paused_all, step, steps, ..Self::default() };
+        let (paused_all, worse) = (state == State::Paused { all: true }, is_worse(ruling));
+        let mut report = Self { state: state.as_str(), verdict, paused_all, worse, step, steps, ..Self::default() };
         match (ruling, state) {
             (Some(_), State::Latched) => {
                 "rolled back; a promotion, the file or a new `version` begins anew".clone_into(&mut report.why);
@@ -87,6 +91,11 @@ impl GateReport {
         Self::in_short(state, (state != State::Off).then_some(&ruling), step, Rates::default())
     }
 
+    /// The same in two words.
+    pub const fn said(&self) -> GateSaid {
+        GateSaid { state: self.state, verdict: self.verdict, worse: self.worse }
+    }
+
     pub(super) fn with_evidence(mut self, ruling: &Ruling) -> Self {
         self.metrics = metrics(ruling);
         self
@@ -96,6 +105,11 @@ impl GateReport {
 /// What a gate in this state says: one that was rolled back says no more than that.
 pub(super) fn verdict(state: State, ruling: Option<&Ruling>) -> Verdict {
     ruling.filter(|_| state != State::Latched).map_or(Verdict::Hold, |ruling| ruling.verdict)
+}
+
+/// One proof is enough to be sure of the worst.
+pub(super) fn is_worse(ruling: Option<&Ruling>) -> bool {
+    ruling.is_some_and(|ruling| ruling.readings.iter().any(Reading::is_worse))
 }
 
 /// For the metrics: logarithms of the evidence, and what is missing. `said`: the state in its word, which another replica may say.

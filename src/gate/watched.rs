@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use super::course::{Course, Finding, RouteNow, State};
 use super::fleet::JudgedElsewhere;
-use super::report::{GateReport, shown, verdict};
+use super::report::{GateReport, is_worse, shown, verdict};
 use super::{GateMove, GateSaid, NotMade, numbers};
 use crate::migration::dial::Action;
 use crate::migration::gate::{Ruling, Verdict, words};
@@ -78,10 +78,12 @@ impl Watched {
 
     pub(super) fn says(&self) -> GateSaid {
         match &self.elsewhere {
-            Some(JudgedElsewhere { report, .. }) => GateSaid { state: report.state, verdict: report.verdict },
-            None => {
-                GateSaid { state: self.state.as_str(), verdict: verdict(self.state, self.ruling.as_deref()).as_str() }
-            }
+            Some(JudgedElsewhere { report, .. }) => report.said(),
+            None => GateSaid {
+                state: self.state.as_str(),
+                verdict: verdict(self.state, self.ruling.as_deref()).as_str(),
+                worse: is_worse(self.ruling.as_deref()),
+            },
         }
     }
 

@@ -59,6 +59,30 @@ fn a_service_that_fails_is_rolled_back_and_latched() {
     eventually("rolled back again", || (actions(&edge) == ["roll-back", "promote", "roll-back"]).then_some(()));
 }
 
+/// A person is asked, as urgently as where the gate had moved.
+#[test]
+fn a_gate_that_may_not_take_a_failing_service_back_says_so_loudly() {
+    let failing = Reply::status("500 X", &[], "");
+    let table = route(
+        "stage = \"canary\"\nweight = \"40%\"",
+        "on_fail = \"hold\"",
+        "fallback = false\nbreaker = { failures = 1000000 }",
+    );
+    let (edge, _monolith, _service) = edge(failing, &table);
+    let _traffic = Traffic::begin(&edge);
+    patiently("sure of the worst", || status(&edge)["gate"]["worse"] == true);
+    let now = status(&edge);
+    assert_eq!((&now["gate"]["verdict"], &now["weight"]), (&"hold".into(), &"40%".into()));
+    assert!(verb(&edge, &["gate", "users"]).1.contains("WORSE"));
+    let board = eventually("the board asks for somebody", || {
+        let board = edge.admin("GET", "/").text().replace('\u{a0}', " ");
+        board.contains("Needs you").then_some(board)
+    });
+    let todo = board.split("Needs you").nth(1).and_then(|rest| rest.split("routes-h").next()).expect("a list");
+    assert!(todo.contains("do=rollback&amp;route=users"), "{todo}");
+    assert!(board.contains("One thing needs somebody.") && board.contains(">would roll back<"), "{board}");
+}
+
 #[test]
 fn a_gate_whose_roll_backs_are_paused_says_what_it_would_do_and_does_nothing_over_a_restart_too() {
     let failing = Reply::status("500 X", &[], "");
