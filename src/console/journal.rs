@@ -1,6 +1,6 @@
 //! The journal: what moved, who moved it, and on what grounds, day by day.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use jiff::{SignedDuration, Timestamp};
 use maud::{Markup, html};
@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::filter::{JOURNAL, not_here, unknown};
 use super::form::Form;
 use super::page::{Layout, said};
-use super::shown::{count, day_and_time, percent, plain, ratio, seconds, time_and_day};
+use super::shown::{count, day_and_time, percent, plain, ratio, seconds, span, time_and_day};
 use crate::gate::{JournalEntry, JournalError, WrittenDial};
 use crate::message::percent_encoded;
 use crate::reload::{ROLL_BACKS_TOO, WrittenAct};
@@ -144,7 +144,7 @@ fn days<'a>(entries: &[&'a JournalEntry]) -> Vec<(String, Vec<&'a JournalEntry>)
 }
 
 /// `canary 5 %`.
-fn dial(dial: &WrittenDial) -> String {
+pub fn dial(dial: &WrittenDial) -> String {
     match &dial.weight {
         Some(weight) => format!("{} {}", dial.stage, weight.replace('%', "\u{a0}%")),
         None => dial.stage.to_owned(),
@@ -302,10 +302,9 @@ fn evidence(entry: &JournalEntry) -> Markup {
     let shown = |(part, of): (u64, u64)| {
         format!("{} ({} of {})", ratio(part, of).map_or_else(|| "–".to_owned(), percent), count(part), count(of))
     };
-    // A roll-back needs one of them alone: the others may not have been counted yet.
-    let is_shown = |value: &Value| {
-        value["required"].as_bool() == Some(true) && pair(value, "service").1 + pair(value, "monolith").1 > 0
-    };
+    // A service that answered nothing has no figures to weigh, as in a move to or from `shadow`; a roll-back needs one of them
+    // alone: the others may not have been counted yet.
+    let is_shown = |value: &Value| value["required"].as_bool() == Some(true) && pair(value, "service").1 > 0;
     html! {
         div.ev {
             @for (metric, value) in metrics.iter().filter(|(_, value)| is_shown(value)) {
@@ -313,7 +312,7 @@ fn evidence(entry: &JournalEntry) -> Markup {
                 span {
                     (metric) " " b.serv { (shown(service)) }
                     @if let Some(limit) = value["threshold_seconds"].as_f64() { " above " (seconds(limit)) }
-                    @if metric != "mismatches" { " against " b.mono { (shown(monolith)) } }
+                    @if monolith.1 > 0 { " against " b.mono { (shown(monolith)) } }
                 }
             }
         }
@@ -367,9 +366,43 @@ fn summary(newest: &[JournalEntry]) -> Vec<(&'static str, String)> {
         ("Roll-backs", how_many(&|entry| &*entry.action == "roll-back")),
         ("… by a gate", how_many(&|entry| &*entry.action == "roll-back" && &*entry.by == "gate")),
         ("Moves by the file", how_many(&|entry| moved(entry) && &*entry.by == "file")),
+        ("Refused files", how_many(&|entry| &*entry.action == "refused")),
         ("Moved against the gate’s advice", how_many(&|entry| entry.reason.starts_with(AGAINST))),
         ("Monolith only pressed", how_many(&|entry| &*entry.action == "button" && !is_release(entry))),
+        ("Median time, shadow to migrated", median(migrations(newest, since)).map_or_else(|| "–".to_owned(), span)),
     ]
+}
+
+/// How many seconds each way from `shadow` to `migrated` took that ended since then, as far as its beginning was read. Going back
+/// to the monolith begins it anew.
+fn migrations(newest: &[JournalEntry], since: Timestamp) -> Vec<f64> {
+    let (mut begun, mut took) = (HashMap::new(), Vec::new());
+    for entry in newest.iter().rev().filter(|entry| entry.from != entry.to) {
+        let (Some(route), Some(to), Ok(at)) = (&entry.route, &entry.to, entry.at.parse::<Timestamp>()) else {
+            continue;
+        };
+        match to.stage {
+            "monolith" => {
+                begun.remove(route);
+            }
+            "shadow" => {
+                begun.entry(route).or_insert(at);
+            }
+            "migrated" => {
+                let seconds = begun.remove(route).map(|began| at.duration_since(began).as_secs_f64());
+                took.extend(seconds.filter(|_| at >= since));
+            }
+            _ => {}
+        }
+    }
+    took
+}
+
+fn median(mut seconds: Vec<f64>) -> Option<f64> {
+    seconds.sort_by(f64::total_cmp);
+    let upper = *seconds.get(seconds.len() / 2)?;
+    let lower = *seconds.get((seconds.len() - 1) / 2)?;
+    Some(f64::midpoint(lower, upper))
 }
 
 #[cfg(test)]
@@ -423,6 +456,49 @@ mod tests {
             (Some(read[PAGE - 1].id), None, None)
         );
         assert_eq!((none_of(3), time_of(all)), ("No entry is like that.".to_owned(), "Last 30 days".to_owned()));
+    }
+
+    #[test]
+    fn a_side_that_was_not_asked_has_no_figures() {
+        let drawn = |metric: &str, service: [u64; 2], monolith: [u64; 2]| {
+            let value = serde_json::json!({ "service": service, "monolith": monolith, "required": true });
+            let verdict = Some(serde_json::json!({ "metrics": { metric: value } }));
+            evidence(&JournalEntry { verdict, ..entry(1, "promote", "") }).into_string().replace('\u{a0}', " ")
+        };
+        assert_eq!(drawn("failures", [0, 0], [0, 811]), "<div class=\"ev\"></div>");
+        let alone = drawn("failures", [0, 795], [0, 0]);
+        assert!(alone.contains("0.00 % (0 of 795)") && !alone.contains("against"), "{alone}");
+        assert!(drawn("failures", [1, 100], [0, 811]).contains("against <b class=\"mono\">0.00 % (0 of 811)</b>"));
+        assert!(!drawn("mismatches", [1, 100], [0, 0]).contains("against"));
+    }
+
+    #[test]
+    fn the_summary_has_refused_files_and_how_long_a_migration_took() {
+        let now = Timestamp::now();
+        let moved = |id: u64, hours: i64, route: &str, from: &'static str, to: &'static str| JournalEntry {
+            at: (now - SignedDuration::from_hours(hours)).to_string().into(),
+            route: Some(route.into()),
+            from: Some(WrittenDial { stage: from, weight: None }),
+            to: Some(WrittenDial { stage: to, weight: None }),
+            ..entry(id, "promote", "")
+        };
+        let refused = JournalEntry { route: None, from: None, to: None, ..entry(20, "refused", "bad") };
+        let newest = [
+            refused,
+            moved(9, 1, "c", "canary", "migrated"),
+            moved(8, 2, "b", "canary", "migrated"),
+            moved(7, 3, "a", "canary", "migrated"),
+            moved(6, 4, "b", "monolith", "shadow"),
+            moved(5, 5, "b", "shadow", "monolith"),
+            moved(4, 40, "b", "monolith", "shadow"),
+            moved(3, 50, "a", "shadow", "canary"),
+            moved(2, 53, "a", "monolith", "shadow"),
+        ];
+        // Of `c` nobody read where it began.
+        assert_eq!(migrations(&newest, now - SignedDuration::from_hours(720)), [50.0 * 3600.0, 2.0 * 3600.0]);
+        let said: Vec<_> = summary(&newest).into_iter().filter(|(what, _)| what.contains("Refused")).collect();
+        assert_eq!(said, [("Refused files", "1".to_owned())]);
+        assert_eq!((median(vec![]), median(vec![3.0, 1.0, 9.0]), median(vec![4.0, 2.0])), (None, Some(3.0), Some(3.0)));
     }
 
     #[test]
