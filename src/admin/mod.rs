@@ -12,6 +12,7 @@ mod plan;
 mod reply;
 mod seen;
 mod status;
+mod stood;
 mod turns;
 
 pub use access::from_our_pages;
@@ -25,9 +26,10 @@ pub use plan::{Tried, tried, tried_all};
 pub use reply::{Reply, nothing_compared};
 pub use seen::seen;
 pub use status::{
-    Progress, RouteFigures, RouteSide, RouteStatus, SideAnswers, Status, Stood, Window, progress, route_row,
-    route_status, rows_in_short, status, status_head, stood,
+    Progress, RouteFigures, RouteSide, RouteStatus, SideAnswers, Status, Window, progress, route_row, route_status,
+    rows_in_short, status, status_head,
 };
+pub use stood::{Stood, stood};
 
 use std::net::SocketAddr;
 use std::ops::ControlFlow;

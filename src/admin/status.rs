@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::Parts;
 use super::reply::Reply;
+use super::stood::{Stood, stood};
 use crate::endpoint::UpstreamId;
 use crate::fleet::{Fleet, FleetRole};
 use crate::gate::GateReport;
@@ -135,6 +136,15 @@ pub struct RouteStatus {
     /// Of match, mismatch and undecided; `null` as above.
     pub undecided_rate: Option<f64>,
     pub breaker: &'static str,
+    /// Match and mismatch, as the console says it.
+    #[serde(skip)]
+    pub compared: u64,
+    /// Of the service's answers to copies in the window, where copies are all that it answers.
+    #[serde(skip)]
+    pub copies_p99: Option<f64>,
+    /// Endpoints of the service that can be asked, and all of them; `None`: no service is asked.
+    #[serde(skip)]
+    pub endpoints: Option<[usize; 2]>,
     /// Of a stage with copies: why no request is copied, as the console says it.
     #[serde(skip)]
     pub copies_nothing: Option<String>,
@@ -169,39 +179,6 @@ pub struct DialStatus {
     /// 0: no entry yet.
     pub seq: u64,
     pub since: Option<String>,
-}
-
-/// For how long a route has stood where it is, as far as this process knows, and after how long `[inventory] retire_after` would
-/// propose its retirement.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Stood {
-    pub seconds: f64,
-    pub retire_after: f64,
-    /// Seconds since the monolith answered last; `None`: not since the program began.
-    pub monolith_quiet: Option<f64>,
-}
-
-impl Stood {
-    pub fn is_long(self) -> bool {
-        self.seconds >= self.retire_after
-    }
-
-    /// The monolith has not answered for as long as a route must stand before it may retire.
-    pub fn is_left_alone(self) -> bool {
-        self.monolith_quiet.is_none_or(|quiet| quiet >= self.retire_after)
-    }
-}
-
-pub fn stood(parts: &Parts, generation: &Generation, entry: &RouteInForce, now: Instant) -> Stood {
-    let moved = entry.state.held().and_then(|held| held.moved_at());
-    let uptime = parts.app.live.uptime(now).as_secs_f64();
-    let seconds = moved.map_or(uptime, |moved| jiff::Timestamp::now().duration_since(moved).as_secs_f64().max(0.0));
-    let quiet = entry.meters.quiet(meter_index(&entry.policy, Side::Monolith), now);
-    Stood {
-        seconds,
-        retire_after: generation.snapshot.inventory.retire_after.as_secs_f64(),
-        monolith_quiet: quiet.map(|quiet| quiet.as_secs_f64()),
-    }
 }
 
 /// The same since the program began.
@@ -391,6 +368,11 @@ impl RouteFigures<'_> {
     pub fn mismatch_rate(&self) -> Option<f64> {
         comparison_rates(self.parts, self.entry).0
     }
+
+    /// Comparisons that this is the rate of.
+    pub fn compared(&self) -> u64 {
+        comparison_rates(self.parts, self.entry).2
+    }
 }
 
 /// Rows without the evidence of their gates, which are asked all at once.
@@ -404,10 +386,22 @@ pub fn rows_in_short(routes: &[RouteFigures<'_>]) -> Vec<RouteStatus> {
     routes.iter().zip(gates).map(row).collect()
 }
 
-/// The shares of mismatches and of what is undecided.
-fn comparison_rates(parts: &Parts, entry: &RouteInForce) -> (Option<f64>, Option<f64>) {
+/// The shares of mismatches and of what is undecided, and how many comparisons were decided.
+fn comparison_rates(parts: &Parts, entry: &RouteInForce) -> (Option<f64>, Option<f64>, u64) {
     let compares = entry.copies.as_ref().is_some_and(|copies| copies.compares());
-    if compares { parts.app.shadow.rates(entry.name()) } else { (None, None) }
+    if compares { parts.app.shadow.rates(entry.name()) } else { (None, None, 0) }
+}
+
+/// Endpoints of the service that can be asked, and all of them, but those that left the list.
+fn endpoints(generation: &Generation, entry: &RouteInForce) -> Option<[usize; 2]> {
+    let counts = generation.pool(entry.policy.service?).counts();
+    let fine = counts.healthy + counts.unchecked;
+    Some([fine, fine + counts.unhealthy + counts.starting + counts.failing])
+}
+
+/// In the time and of the whole answer as the monolith's is.
+fn copies_p99(entry: &RouteInForce, window: Window) -> Option<f64> {
+    entry.meters.copies_p99_by_span(window.now, window.length, 1).first().copied().flatten()
 }
 
 fn side_summary(entry: &RouteInForce, side: Side, window: Window) -> SideSummary {
@@ -427,7 +421,7 @@ fn row_with(
     gate: Option<GateReport>,
 ) -> RouteStatus {
     let policy = &entry.policy;
-    let (mismatch_rate, undecided_rate) = comparison_rates(parts, entry);
+    let (mismatch_rate, undecided_rate, compared) = comparison_rates(parts, entry);
     let summary = entry.meters.route_summary(window.now, window.length);
     let (copies, fallbacks) = summary.totals;
     let mut status =
@@ -450,6 +444,9 @@ fn row_with(
                 Breaker::Open => "open",
                 Breaker::Probing => "probing",
             },
+            compared,
+            copies_p99: (entry.dial.stage == Stage::Shadow).then(|| copies_p99(entry, window)).flatten(),
+            endpoints: endpoints(generation, entry),
             copies_nothing: entry.route.as_ref().filter(|_| entry.dial.stage == Stage::Shadow).and_then(|route| {
                 policy.shadow.as_ref()?.copies_nothing(route.rule.methods.as_ref(), &policy.safe_calls)
             }),

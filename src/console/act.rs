@@ -13,10 +13,10 @@ use super::page::{Layout, just_done, prose};
 use super::route::sure;
 use super::rule::{self, RuleCommand};
 use super::shown::{code, count, counted, cut, percent, plain, seconds, sentence};
-use super::sides::sides;
+use super::sides::{is_copied, p99, sides};
 use super::verdict::{error_rate, side};
 use super::visitor::LONGEST;
-use crate::admin::{Parts, RouteStatus, Window, press, route_status, seen};
+use crate::admin::{Parts, RouteSide, RouteStatus, Window, press, route_status, seen};
 use crate::diagnostic::plural;
 use crate::migration::Stage;
 use crate::migration::dial::By;
@@ -215,16 +215,24 @@ fn holds(parts: &Parts, stage: Stage) -> bool {
 
 /// The last five minutes of both sides.
 fn figures(row: &RouteStatus) -> Markup {
-    let rate = |name: &str| error_rate(row, name).map_or_else(|| "–".to_owned(), percent);
-    let p99 = |name: &str| row.p99_seconds.get(name).copied().map_or_else(|| "–".to_owned(), seconds);
+    let said = |of: &RouteSide| {
+        let (requests, errors) = side(row, &of.name);
+        let p99 = p99(row, of).map_or_else(|| "–".to_owned(), seconds);
+        match error_rate(row, &of.name) {
+            Some(rate) => {
+                let failed = format!("{} failed ({})", count(errors), percent(rate));
+                format!("{} in five minutes, {failed}, p99 {p99}", counted(requests, "request"))
+            }
+            None if is_copied(row, of) => format!("{} in five minutes, p99 {p99}", counted(row.copies, "copy")),
+            None => "not asked in five minutes".to_owned(),
+        }
+    };
     html! {
         ul.check {
             @for (of, tone) in sides(row) {
-                @let (name, class) = (&*of.name, tone.text);
-                @let (requests, errors) = side(row, name);
-                li { span aria-hidden="true" class=(class) { "■" } span { b class=(class) { (name) } ": " (counted(requests, "request")) " in five minutes, " (count(errors)) " failed (" (rate(name)) "), p99 " (p99(name)) } }
+                li { span aria-hidden="true" class=(tone.text) { "■" } span { b class=(tone.text) { (of.name) } ": " (said(of)) } }
             }
-            @if let Some(rate) = row.mismatch_rate { li { span aria-hidden="true" { "■" } span { (percent(rate)) " of compared answers differ" } } }
+            @if let Some(rate) = row.mismatch_rate { li { span aria-hidden="true" { "■" } span { (percent(rate)) " of " (count(row.compared)) " compared answers differ" } } }
         }
     }
 }

@@ -5,10 +5,9 @@ use std::time::Duration;
 use jiff::Timestamp;
 use maud::{Markup, html};
 
-use super::board::copies_p99;
 use super::page::Layout;
 use super::shown::{plain, seconds, span};
-use super::sides::sides;
+use super::sides::{is_copied, p99, sides};
 use super::spark::{self, Mark};
 use crate::admin::{RouteSide, RouteStatus, Window};
 use crate::gate::JournalEntry;
@@ -20,13 +19,10 @@ const STEP: Duration = Duration::from_secs(60);
 const SHORTEST_STEP: Duration = Duration::from_secs(5);
 
 pub fn chart(frame: &Layout<'_>, entry: &RouteInForce, row: &RouteStatus, moves: &[JournalEntry]) -> Markup {
-    let window = Window::default();
-    let now = window.now;
+    let now = Window::default().now;
     let step = (frame.parts.app.live.uptime(now) / 60).clamp(SHORTEST_STEP, STEP);
-    // In `shadow` the service answers copies alone.
-    let is_copied = |side: &RouteSide| row.stage == "shadow" && !side.is_monolith;
     let line = |side: &RouteSide| {
-        if is_copied(side) {
+        if is_copied(row, side) {
             return entry.meters.copies_p99_by_span(now, step, STEPS);
         }
         entry.meters.p99_by_span(side.meter, now, step, STEPS)
@@ -42,11 +38,7 @@ pub fn chart(frame: &Layout<'_>, entry: &RouteInForce, row: &RouteStatus, moves:
     };
     let marks: Vec<Mark> = moves.iter().filter_map(mark).take(6).collect();
     let start = end - step * 60;
-    let copies = (row.stage == "shadow").then(|| copies_p99(entry, window)).flatten();
-    let p99 = |side: &RouteSide| {
-        let known = copies.filter(|_| is_copied(side)).or_else(|| row.p99_seconds.get(&side.name).copied());
-        known.map_or_else(|| "–".to_owned(), seconds)
-    };
+    let p99 = |side: &RouteSide| p99(row, side).map_or_else(|| "–".to_owned(), seconds);
     let ago = span(hour);
     let ends = [start, end].map(|at| at.strftime("%H:%M").to_string());
     html! {
@@ -54,7 +46,7 @@ pub fn chart(frame: &Layout<'_>, entry: &RouteInForce, row: &RouteStatus, moves:
             div.h {
                 h2 #chart-h { "p99, ms" } span.grow {}
                 span.legend {
-                    @for (side, tone) in sides(row) { span class=(tone.legend) { (plain(&side.name)) @if copies.is_some() && is_copied(side) { ", copies" } " " (p99(side)) } }
+                    @for (side, tone) in sides(row) { span class=(tone.legend) { (plain(&side.name)) @if row.copies_p99.is_some() && is_copied(row, side) { ", copies" } " " (p99(side)) } }
                 }
             }
             div.pad { (spark::times(&lines, &ago, (&ends[0], &ends[1]), &marks)) }

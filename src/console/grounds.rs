@@ -7,6 +7,12 @@ use crate::gate::GateSaid;
 /// How much more a service may fail where no gate judges.
 pub const NO_WORSE: f64 = 0.005;
 
+/// Copies may differ so rarely: a gate of default settings lets them pass.
+pub const AGREEMENT: f64 = 0.001;
+
+/// Fewer comparisons say little; a gate of default settings asks for as many.
+pub const ENOUGH_COMPARED: u64 = 1000;
+
 /// What one side answered in the window.
 #[derive(Debug, Clone, Copy)]
 pub struct SideCount {
@@ -43,6 +49,8 @@ pub trait Grounds {
     fn gate(&self) -> Option<GateSaid>;
     fn stage(&self) -> &'static str;
     fn mismatch_rate(&self) -> Option<f64>;
+    /// Comparisons that this is the rate of.
+    fn compared(&self) -> u64;
     fn copies(&self) -> u64;
     fn fallbacks(&self) -> u64;
     /// Of the service and of the monolith; `None`: it was not asked.

@@ -3,6 +3,7 @@
 mod act;
 mod ask;
 mod board;
+mod by_eye;
 mod chart;
 mod copies;
 mod differs;

@@ -6,15 +6,15 @@ use jiff::Timestamp;
 use maud::{Markup, html};
 
 use super::board::matched;
+use super::by_eye::by_eye;
 use super::chart::chart;
 use super::differs;
 use super::grounds::NO_WORSE;
 use super::journal::entry_of_route;
 use super::meaning::NOT_TAKEN_BACK;
 use super::page::{Layout, prose, said, toml};
-use super::retirement::{Check, checks, enough};
 use super::shown::{ago, count, counted, large_percent, percent, plain, rate, ratio, seconds, sentence};
-use super::sides::{sides, who_answers};
+use super::sides::{is_copied, p99, sides, who_answers};
 use super::verdict::{self, is_unprotected, verdict};
 use crate::admin::{RouteStatus, Window, route_row};
 use crate::compile::redacted;
@@ -30,8 +30,6 @@ use crate::reload::{Preview, RequestedMove, in_words};
 const MOST_WEIGHTS: usize = 4;
 /// Why a move is not offered.
 const NOT_SURE: &str = "What has no tick above is not shown yet";
-/// Differing answers that a person may pass over.
-const AGREEMENT: f64 = 0.001;
 
 /// The page of a route; `None`: there is none of that name.
 pub fn route(frame: &Layout<'_>, name: &str, moves: &[JournalEntry]) -> Option<Markup> {
@@ -297,51 +295,6 @@ fn evidence(metric: &str, value: &serde_json::Value, all: &BTreeMap<&str, serde_
     item(class, mark, title, &format!("{} of {}{slower}{against}{needs}", rate(service), count(service.1)))
 }
 
-/// Mark, title and figures, for a person who decides without a gate.
-fn by_eye(row: &RouteStatus) -> Vec<Check> {
-    let mut list = Vec::new();
-    let (requests, _) = verdict::side(row, "service");
-    let rate = |side: &str| verdict::error_rate(row, side);
-    let shown = |rate: Option<f64>| rate.map_or_else(|| "–".to_owned(), percent);
-    // A variant may be called `service`, which asks nobody to decide.
-    if row.stage == "split" {
-        return list;
-    }
-    if row.stage == "shadow" {
-        list.push(match row.mismatch_rate {
-            Some(rate) if rate <= AGREEMENT => ("good", "✓", "Answers agree", format!("{} differ", percent(rate))),
-            Some(rate) => ("bad", "✕", "Answers agree", format!("{} differ", percent(rate))),
-            None => ("warn", "!", "Answers agree", "nothing was compared yet".to_owned()),
-        });
-        return list;
-    }
-    if row.stage == "migrated" {
-        return checks(row).into();
-    }
-    if requests > 0 {
-        let (fine, yet) = enough(requests);
-        let worse = rate("service").unwrap_or(0.0) > rate("monolith").unwrap_or(0.0) + NO_WORSE;
-        let (class, mark) = if worse { ("bad", "✕") } else { fine };
-        list.push((
-            class,
-            mark,
-            "Answers without failures",
-            format!("{} of {} against {}{yet}", shown(rate("service")), count(requests), shown(rate("monolith"))),
-        ));
-        if let (Some(service), Some(monolith)) = (row.p99_seconds.get("service"), row.p99_seconds.get("monolith")) {
-            let (class, mark) = if *service > monolith * 1.2 { ("warn", "!") } else { fine };
-            list.push((class, mark, "As fast", format!("p99 {} against {}", seconds(*service), seconds(*monolith))));
-        }
-    }
-    if row.stage == "canary"
-        && let Some(rate) = row.mismatch_rate
-    {
-        let (class, mark) = if rate <= AGREEMENT { ("good", "✓") } else { ("bad", "✕") };
-        list.push((class, mark, "Answers agree", format!("{} differ", percent(rate))));
-    }
-    list
-}
-
 /// The button at the end of the list, or the way around it.
 fn go(frame: &Layout<'_>, entry: &RouteInForce, row: &RouteStatus) -> Markup {
     let name = percent_encoded(entry.name());
@@ -384,13 +337,14 @@ fn figures(row: &RouteStatus) -> Markup {
                 tbody {
                     @for (side, tone) in sides(row) {
                         @let (requests, _) = verdict::side(row, &side.name);
-                        @let time = |times: &BTreeMap<String, f64>| times.get(&side.name).copied().map_or_else(|| "–".to_owned(), seconds);
+                        @let time = |time: Option<f64>| time.map_or_else(|| "–".to_owned(), seconds);
+                        @let copied = requests == 0 && is_copied(row, side);
                         tr {
                             td { b class=(tone.text) { (plain(&side.name)) } @if is_split && side.name != side.upstream { span.dim { " asks " (plain(&side.upstream)) } } }
-                            td.r data-l="Requests" { (count(requests)) @if let (true, Some(share)) = (is_split, ratio(requests, asked)) { span.dim { " (" (large_percent(share)) ")" } } }
+                            td.r data-l="Requests" { @if copied { (counted(row.copies, "copy")) } @else { (count(requests)) } @if let (true, Some(share)) = (is_split, ratio(requests, asked)) { span.dim { " (" (large_percent(share)) ")" } } }
                             td.r data-l="Errors" { span class=[verdict::is_worse(row, &side.name).then_some("bad")] { (verdict::error_rate(row, &side.name).map_or_else(|| "–".to_owned(), percent)) } }
-                            td.r data-l="p50" { (time(&row.p50_seconds)) }
-                            td.r data-l="p99" { (time(&row.p99_seconds)) }
+                            td.r data-l="p50" { (time(row.p50_seconds.get(&side.name).copied())) }
+                            td.r data-l="p99" { (time(p99(row, side))) }
                             @let failed = row.totals.errors.get(&side.name).copied().unwrap_or(0);
                             td.r data-l="In all" { (count(row.totals.requests.get(&side.name).copied().unwrap_or(0))) @if failed > 0 { span.dim { ", " (count(failed)) " failed" } } }
                         }
@@ -444,6 +398,7 @@ mod tests {
             ("canary", [(900, 0), (600, 0)], fine, true),
             ("canary", [(900, 0), (600, 6)], fine, false),
             ("canary", [(900, 0), (600, 0)], [0.01, 0.013], false),
+            ("canary", [(0, 0), (600, 0)], fine, false),
             ("shadow", [(900, 0), (0, 0)], fine, false),
             ("split", [(900, 0), (900, 0)], fine, false),
         ] {
@@ -452,8 +407,13 @@ mod tests {
             let ticks = by_eye(&row);
             assert!(stage == "monolith" || sure(&row) == (!ticks.is_empty() && ticks.iter().all(|tick| tick.1 == "✓")));
         }
-        let compared = |rate| RouteStatus { mismatch_rate: Some(rate), ..row("shadow", [(900, 0), (0, 0)], fine) };
-        assert!(sure(&compared(0.001)) && !sure(&compared(0.002)));
+        let compared = |compared, rate| RouteStatus {
+            compared,
+            mismatch_rate: Some(rate),
+            copies_p99: Some(0.01),
+            ..row("shadow", [(900, 0), (0, 0)], fine)
+        };
+        assert!(sure(&compared(1000, 0.001)) && !sure(&compared(1000, 0.002)) && !sure(&compared(70, 0.0)));
     }
 
     fn migrated(service: (u64, u64), since_start: u64, monolith_quiet: Option<f64>) -> RouteStatus {

@@ -48,6 +48,17 @@ pub fn tone_of(policy: &Policy, side: &str) -> Option<Tone> {
     variants.find(|(variant, _)| *variant.name == *side).map(|(_, tone)| tone)
 }
 
+/// In `shadow` the service answers copies alone.
+pub fn is_copied(route: &RouteStatus, side: &RouteSide) -> bool {
+    route.stage == "shadow" && !side.is_monolith
+}
+
+/// Of a service in `shadow` that of its copies; what it answered before that may be in the window, too.
+pub fn p99(route: &RouteStatus, side: &RouteSide) -> Option<f64> {
+    let copies = route.copies_p99.filter(|_| is_copied(route, side));
+    copies.or_else(|| route.p99_seconds.get(&side.name).copied())
+}
+
 /// The share of the clients that the dial gives to others than the monolith. A redirect is no side, and none of the monolith's.
 pub fn moved(route: &RouteStatus, monolith_only: bool) -> f64 {
     if monolith_only && route.stage != "retired" {

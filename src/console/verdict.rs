@@ -1,6 +1,6 @@
 //! What the board says of a route in a word and a line, from the figures of its status.
 
-use super::grounds::{Grounds, SideCount, bearable, of_monolith};
+use super::grounds::{AGREEMENT, ENOUGH_COMPARED, Grounds, SideCount, bearable, of_monolith};
 use super::retirement::{may_retire, wanting};
 use super::shown::{count, counted, large_percent, percent, ratio, seconds, span};
 use crate::admin::{RouteFigures, RouteSide, RouteStatus, Stood, stood};
@@ -15,9 +15,6 @@ pub struct Opinion {
     pub word: &'static str,
     pub because: String,
 }
-
-/// Below this, copies differ so rarely that a gate of default settings lets them pass.
-const AGREES: f64 = 0.001;
 
 /// So much more often than the monolith a canary without a gate may fail before the board says so.
 const WORSE: f64 = 0.01;
@@ -72,6 +69,10 @@ impl Grounds for RouteStatus {
         self.mismatch_rate
     }
 
+    fn compared(&self) -> u64 {
+        self.compared
+    }
+
     fn copies(&self) -> u64 {
         self.copies
     }
@@ -121,6 +122,10 @@ impl Grounds for RouteFigures<'_> {
 
     fn mismatch_rate(&self) -> Option<f64> {
         Self::mismatch_rate(self)
+    }
+
+    fn compared(&self) -> u64 {
+        Self::compared(self)
     }
 
     fn copies(&self) -> u64 {
@@ -174,8 +179,9 @@ pub fn word(route: &impl Grounds) -> (&'static str, &'static str) {
     }
     match route.stage() {
         "shadow" => match route.mismatch_rate() {
-            Some(rate) if rate > AGREES => ("warn", "differs"),
-            Some(_) => ("good", "agrees"),
+            Some(rate) if rate > AGREEMENT => ("warn", "differs"),
+            Some(_) if route.compared() >= ENOUGH_COMPARED => ("good", "agrees"),
+            Some(_) => ("n", "agrees so far"),
             None if route.copies() > 0 => ("n", "copies"),
             None => ("n", "no copies"),
         },
@@ -222,6 +228,7 @@ fn because(word: &str, route: &RouteStatus, uptime: f64) -> String {
         "advance" => gate(&|gate| format!("sure: no worse than allowed, step {} of {}", gate.step, gate.steps)),
         "differs" => format!("{} of answers differ", large_percent(route.mismatch_rate.unwrap_or_default())),
         "agrees" => "copies are answered alike".to_owned(),
+        "agrees so far" => format!("{} of {} comparisons", count(route.compared), count(ENOUGH_COMPARED)),
         "copies" => format!("{}, none compared yet", counted(route.copies, "copy")),
         "no copies" => route.copies_nothing.as_ref().map_or_else(
             || "nothing was copied in this window".to_owned(),

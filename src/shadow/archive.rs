@@ -132,7 +132,7 @@ mod tests {
         assert!((1..10).contains(&lying()), "{} lie in memory", lying());
         for (count, name) in (1..).zip(&names) {
             let evidence = archive.find(name).expect("known");
-            assert_eq!(evidence.rates().0, Some(1.0));
+            assert_eq!((evidence.rates().0, evidence.compared()), (Some(1.0), count));
             assert_eq!(evidence.report(None, 0).compared, count, "{name}");
         }
         drop(std::fs::remove_dir_all(folder));

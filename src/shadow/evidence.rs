@@ -28,6 +28,8 @@ pub(super) struct RouteEvidence {
     changed: AtomicBool,
     /// The bits of the rates of mismatches and of undecided comparisons, so that the board need not have them read from disk.
     rates: [AtomicU64; 2],
+    /// Match and mismatch.
+    compared: AtomicU64,
     /// Bytes, as far as known: the length of its text.
     size: AtomicUsize,
     /// When it was last asked for or added to.
@@ -84,6 +86,7 @@ impl RouteEvidence {
             replays: Mutex::default(),
             changed: AtomicBool::new(false),
             rates: [const { AtomicU64::new(f64::NAN.to_bits()) }; 2],
+            compared: AtomicU64::new(0),
             size: AtomicUsize::new(0),
             used: AtomicU64::new(0),
         };
@@ -183,6 +186,11 @@ impl RouteEvidence {
         (known(mismatch), known(undecided))
     }
 
+    /// How many comparisons the rate of mismatches is of.
+    pub(super) fn compared(&self) -> u64 {
+        self.compared.load(Relaxed)
+    }
+
     /// Writes it if it differs from what is on disk.
     pub(super) fn save(&self) {
         if self.changed.swap(false, Relaxed) {
@@ -234,6 +242,7 @@ impl RouteEvidence {
         let result = look(evidence);
         let judged = evidence.compared().saturating_add(evidence.undecided());
         let rates = [rate(evidence.mismatches(), evidence.compared()), rate(evidence.undecided(), judged)];
+        self.compared.store(evidence.compared(), Relaxed);
         self.rates.iter().zip(rates).for_each(|(known, rate)| known.store(rate.to_bits(), Relaxed));
         result
     }

@@ -44,9 +44,13 @@ impl ShadowTraffic {
         self.archive().find(route).map(|evidence| evidence.shell())
     }
 
-    /// Mismatch, of what was decided, and undecided, of what was judged; `None` before the first such comparison.
-    pub fn rates(&self, route: &str) -> (Option<f64>, Option<f64>) {
-        self.archive().find(route).map_or((None, None), |evidence| evidence.rates())
+    /// Mismatch, of what was decided, and undecided, of what was judged; `None` before the first such comparison. How many were
+    /// decided.
+    pub fn rates(&self, route: &str) -> (Option<f64>, Option<f64>, u64) {
+        self.archive().find(route).map_or((None, None, 0), |evidence| {
+            let (mismatch, undecided) = evidence.rates();
+            (mismatch, undecided, evidence.compared())
+        })
     }
 
     /// What became of the copy of one request, as far as it is still known, with the fields that are noise.
