@@ -10,7 +10,7 @@ use super::form::{Form, expected};
 use super::meaning::{ANEW, NOT_TAKEN_BACK, approved, meaning, words};
 use super::outcome::{BadForm, Done, NotNow};
 use super::page::{Layout, just_done, prose};
-use super::route::sure;
+use super::route::{shown_before, sure};
 use super::rule::{self, RuleCommand};
 use super::shown::{code, count, counted, cut, percent, plain, seconds, sentence};
 use super::sides::{is_copied, p99, sides};
@@ -18,6 +18,7 @@ use super::verdict::{error_rate, side};
 use super::visitor::LONGEST;
 use crate::admin::{Parts, RouteSide, RouteStatus, Window, press, route_status, seen};
 use crate::diagnostic::plural;
+use crate::gate::JournalEntry;
 use crate::migration::Stage;
 use crate::migration::dial::By;
 use crate::reload::{
@@ -28,6 +29,8 @@ use crate::route::Route;
 
 /// Warnings that stand in one sentence; the page of the file has all.
 const MOST_WARNINGS: usize = 3;
+/// Entries among which the last move of a route is looked for.
+const LOOKED_AT: usize = 50;
 
 /// The action that a visitor asks for, read from a query or a form.
 pub enum Command {
@@ -129,9 +132,21 @@ pub async fn ask(
             let preview = frame.parts.reloader.preview(&route, asked)?;
             let (reloader, of) = (Arc::clone(&frame.parts.reloader), route.clone());
             // A disk may take its time, which is not this runtime's.
-            let look = move || (reloader.route_under(&of, preview.to), reloader.not_in_file(&of, preview.to));
-            let (under, not_in_file) = tokio::task::spawn_blocking(look).await.map_err(|_| NotNow::File)?;
-            moving(frame, (verb, &*under?), &row, (preview, not_in_file.as_ref()), (form, word))
+            let look = move || {
+                let moves = if verb == "approve" {
+                    reloader.journal().newest(Some(&of), None, LOOKED_AT)
+                } else {
+                    Ok(Vec::new())
+                };
+                (
+                    reloader.route_under(&of, preview.to),
+                    reloader.not_in_file(&of, preview.to),
+                    moves.unwrap_or_default(),
+                )
+            };
+            let (under, not_in_file, moves) = tokio::task::spawn_blocking(look).await.map_err(|_| NotNow::File)?;
+            let looked = (preview, not_in_file.as_ref(), &*moves);
+            moving(frame, (verb, &*under?), &row, looked, (form, word))
         }
     })
 }
@@ -155,7 +170,7 @@ fn moving(
     frame: &Layout<'_>,
     (verb, under): (&str, &Route),
     row: &RouteStatus,
-    (preview, not_in_file): (Preview, Option<&NotInFile>),
+    (preview, not_in_file, moves): (Preview, Option<&NotInFile>, &[JournalEntry]),
     (form, word): (&Form, &str),
 ) -> Markup {
     let Preview { generation, seq, from, to } = preview;
@@ -193,6 +208,7 @@ fn moving(
             @if verb == "pause" {
                 label { input type="checkbox" name="all" value="1" checked[form.get("all") == "1"]; " Its roll-backs, too: nothing but a person takes the route back then" }
             }
+            @if verb == "approve" && row.gate.as_ref().is_some_and(|gate| gate.metrics.is_empty()) { (shown_before(moves)) }
             @if against {
                 p.warn { "What is asked for such a move is not shown yet" @if let Some(gate) = &row.gate { ": " (prose(&gate.why)) } "." }
             }

@@ -9,8 +9,7 @@ use super::board::matched;
 use super::by_eye::by_eye;
 use super::chart::chart;
 use super::differs;
-use super::grounds::NO_WORSE;
-use super::journal::entry_of_route;
+use super::journal::{dial as written, entry_of_route};
 use super::meaning::NOT_TAKEN_BACK;
 use super::page::{Layout, prose, said, toml};
 use super::shown::{ago, count, counted, large_percent, percent, plain, rate, ratio, seconds, sentence};
@@ -69,7 +68,7 @@ pub fn route(frame: &Layout<'_>, name: &str, moves: &[JournalEntry]) -> Option<M
             div.stack {
                 section.card #gate data-live aria-labelledby="gate-h" {
                     div.h { h2 #gate-h { (question(&row)) } span.grow {} span class={ "pill f " (word.class) } { (word.word) } }
-                    div.pad { (checklist(&row, &word.because)) }
+                    div.pad { (checklist(&row, &word.because, moves)) }
                     (go(frame, entry, &row))
                     (anew(frame, &row))
                 }
@@ -183,7 +182,7 @@ fn buttons(frame: &Layout<'_>, entry: &RouteInForce, row: &RouteStatus) -> Marku
                         Err(_) => span.btn.can-not { "Roll back" },
                     }
                     @match &on {
-                        Ok(on) => (frame.act(&to("Go to", on), if sure(row) { "btn pri" } else { "btn" }, &promote(row, &name))),
+                        Ok(on) => (frame.act(&to("Go to", on), if sure(row) && state != Some("waiting") { "btn pri" } else { "btn" }, &promote(row, &name))),
                         Err(_) => span.btn.can-not { "Promote" },
                     }
                 }
@@ -231,20 +230,34 @@ fn question(row: &RouteStatus) -> String {
 }
 
 /// The gate's evidence as a list; without a gate the figures that a person would look at.
-fn checklist(row: &RouteStatus, because: &str) -> Markup {
+fn checklist(row: &RouteStatus, because: &str, moves: &[JournalEntry]) -> Markup {
     let gate = row.gate.as_ref().filter(|gate| gate.state != "off");
     html! {
         @if let Some(gate) = gate {
             ul.check {
                 @for (metric, value) in &gate.metrics { (evidence(metric, value, &gate.metrics)) }
             }
-            @if gate.metrics.is_empty() { p.dim { (prose(&gate.why)) } } @else { p.lab { "step " (gate.step) " of " (gate.steps) ": " (prose(&gate.why)) } }
+            @if gate.metrics.is_empty() { @if gate.state == "waiting" { (shown_before(moves)) } p.dim { (prose(&gate.why)) } } @else { p.lab { "step " (gate.step) " of " (gate.steps) ": " (prose(&gate.why)) } }
             @if let Some(waits) = &gate.waits_for { p.lab { (prose(waits)) } }
         } @else {
             @let list = by_eye(row);
             @if !list.is_empty() { ul.check { @for (class, mark, title, text) in &list { (item(class, mark, title, text)) } } }
             @if !because.is_empty() { p.lab { (prose(because)) } }
             @if matches!(row.stage, "shadow" | "canary") { p.lab { "No gate judges this route: " code { "gate = {}" } " in its table would." } }
+        }
+    }
+}
+
+/// The evidence of the gate's move to where the route stands: at 100 % none can be gathered, and a person is asked to approve.
+pub fn shown_before(moves: &[JournalEntry]) -> Markup {
+    let last = moves.iter().find(|entry| entry.from != entry.to).filter(|entry| &*entry.action == "advance");
+    let metrics = last.and_then(|entry| entry.verdict.as_ref()?["metrics"].as_object());
+    let metrics: BTreeMap<&str, serde_json::Value> =
+        metrics.into_iter().flatten().map(|(metric, value)| (metric.as_str(), value.clone())).collect();
+    html! {
+        @if let (Some(from), false) = (last.and_then(|entry| entry.from.as_ref()), metrics.is_empty()) {
+            p.lab { "What its gate saw at " (written(from)) ", and found no worse than allowed:" }
+            ul.check { @for (metric, value) in &metrics { (evidence(metric, value, &metrics)) } }
         }
     }
 }

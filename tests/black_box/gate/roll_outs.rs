@@ -31,6 +31,12 @@ fn with_the_defaults_the_route_waits_for_a_person_before_it_is_migrated() {
     assert_eq!(status(&edge)["weight"], "100%");
     let (_, board, _) = verb(&edge, &["status"]);
     assert!(board.contains("waiting for `multilith approve`"), "{board}");
+    // Here nothing is left to compare with: what the step before showed is the ground of the approval.
+    for page in ["/route/users", "/console/act?do=approve&route=users"] {
+        let shown = edge.admin("GET", page).text();
+        assert!(shown.contains("found no worse than allowed") && shown.contains("Answers without failures"), "{shown}");
+    }
+    assert_eq!(edge.admin("GET", "/route/users").text().matches("btn pri").count(), 1, "approve, and nothing else");
     let (code, said, _) = verb(&edge, &["approve", "users", "--reason", "the load test was fine"]);
     assert_eq!(code, 0, "{said}");
     eventually("the route migrated", || (status(&edge)["stage"] == "migrated").then_some(()));
