@@ -6,13 +6,15 @@ use maud::{Markup, html};
 
 use super::filter::Filter;
 use super::form::Form;
+use super::grounds::AGREEMENT;
+use super::needs::NoteCounts;
 use super::overview::{MANY, SharedOverview};
 use super::page::{Layout, page_number, pages, prose, said, stage_pill};
 use super::shown::{count, counted, large_percent, percent, plain, rate, ratio, seconds, span};
-use super::sides::{moved, sides, who_answers};
+use super::sides::{moved, p99, sides, who_answers};
 use super::verdict::{self, verdict};
-use super::{fleet, needs, spark};
-use crate::admin::{RouteFigures, RouteStatus, Status, Window, rows_in_short, status_head};
+use super::{fleet, needs, shown, spark};
+use crate::admin::{RouteFigures, RouteSide, RouteStatus, Status, Window, rows_in_short, status_head};
 use crate::migration::{Side, Stage};
 use crate::proxy::{Generation, RouteInForce, meter_index};
 
@@ -76,16 +78,17 @@ pub fn board(frame: &Layout<'_>, query: &Form, days: &[u64], shared: &SharedOver
             @if pressed { (said("b", "The big red button is on: the monolith answers everything that is not retired, whatever stands below.")) }
         }
         div.head #head data-live {
-            div { h1 { "Where the migration stands" } p.dim { (sentence(&todo, banners)) } }
+            div { h1 { "Where the migration stands" } p.dim { (sentence(todo.counts, banners)) } }
             span.grow {}
             (figures(&head, generation, frame, days))
         }
         section.card #stages data-live aria-label="Routes in each stage" { div.pad { (stages(generation)) } }
         div #todo data-live {
-            @if !todo.is_empty() {
+            @if todo.counts.all() > 0 {
                 section.card aria-labelledby="todo-h" {
-                    div.h { h2 #todo-h { "Needs you" } span.dim { (todo.len()) } }
-                    @for note in &todo { (note.drawn(frame)) }
+                    div.h { h2 #todo-h { "Needs you" } span.dim { (count(todo.counts.all() as u64)) } }
+                    @for note in &todo.notes { (note.drawn(frame)) }
+                    (todo.rest(frame))
                 }
             }
         }
@@ -173,25 +176,25 @@ pub fn matched(entry: &RouteInForce) -> String {
 }
 
 /// `banners`: what is said above the board needs somebody, too.
-fn sentence(todo: &[needs::Note], banners: usize) -> String {
-    let urgent = todo.iter().filter(|note| note.class == "bad").count() + banners;
-    let able = todo.iter().filter(|note| note.class == "good").count();
-    let many = |count: usize, one: &str, more: &str| match count {
-        1 => format!("One {one}"),
-        count => format!("{count} {more}"),
+fn sentence(todo: NoteCounts, banners: usize) -> String {
+    let NoteCounts { bad, good, warn } = todo;
+    let many = |number: usize, one: &str, more: &str| match number {
+        0 => None,
+        1 => Some(format!("one {one}")),
+        number => Some(format!("{} {more}", count(number as u64))),
     };
-    match (urgent, able, todo.len()) {
-        (0, 0, 0) => "Nothing waits for you.".to_owned(),
-        (0, 0, _) => "Nothing is urgent; look when there is time.".to_owned(),
-        (0, able, _) => format!("{} The rest is quiet.", many(able, "route can go on.", "routes can go on.")),
-        (urgent, 0, _) => {
-            format!("{} The rest is quiet.", many(urgent, "thing needs somebody.", "things need somebody."))
+    let parts = [
+        many(bad + banners, "thing needs somebody", "things need somebody"),
+        many(good, "route can go on", "routes can go on"),
+        many(warn, "can wait", "can wait"),
+    ];
+    match (bad + banners + good, warn) {
+        (0, 0) => "Nothing waits for you.".to_owned(),
+        (0, _) => "Nothing is urgent; look when there is time.".to_owned(),
+        _ => {
+            let parts: Vec<String> = parts.into_iter().flatten().collect();
+            format!("{} The rest is quiet.", shown::sentence(&parts.join("; ")))
         }
-        (urgent, able, _) => format!(
-            "{}; {} The rest is quiet.",
-            many(urgent, "thing needs somebody", "things need somebody"),
-            many(able, "route can go on.", "routes can go on.").to_lowercase()
-        ),
     }
 }
 
@@ -282,20 +285,18 @@ fn drawn(frame: &Layout<'_>, row: &Row<'_>, head: &Status) -> Markup {
     let said = verdict(route, head.uptime_seconds);
     let known = entry.route.is_some();
     // One figure of each side below the other: an unknown one is no other side's.
-    let each = |of: &dyn Fn(&str) -> Option<String>, is_worse: &dyn Fn(&str) -> bool| {
+    let each = |of: &dyn Fn(&RouteSide) -> Option<String>, is_worse: &dyn Fn(&str) -> bool| {
         html! {
             div.pair {
                 @for (side, tone) in sides(route) {
-                    span class={ (tone.text) @if is_worse(&side.name) { " bad" } } { span.sr { (plain(&side.name)) " " } (of(&side.name).unwrap_or_else(|| "–".to_owned())) }
+                    span class={ (tone.text) @if is_worse(&side.name) { " bad" } } { span.sr { (plain(&side.name)) " " } (of(side).unwrap_or_else(|| "–".to_owned())) }
                 }
             }
         }
     };
-    let errors = |side: &str| verdict::error_rate(route, side).map(percent);
+    let errors = |side: &RouteSide| verdict::error_rate(route, &side.name).map(percent);
     let worse = |side: &str| verdict::is_worse(route, side);
-    let copies = if route.stage == "shadow" { copies_p99(entry, Window::default()) } else { None };
-    let p99 =
-        |side: &str| route.p99_seconds.get(side).copied().or_else(|| copies.filter(|_| side == "service")).map(seconds);
+    let p99 = |side: &RouteSide| p99(route, side).map(seconds);
     let blue = moved(route, head.monolith_only) >= 0.5;
     html! {
         tr data-row=(entry.name()) {
@@ -311,7 +312,7 @@ fn drawn(frame: &Layout<'_>, row: &Row<'_>, head: &Status) -> Markup {
             td data-l="p99" { (each(&p99, &|_| false)) }
             td.r.nw data-l="Differ" {
                 @match route.mismatch_rate {
-                    Some(rate) => span class=[(rate > 0.001).then_some("bad")] { (percent(rate)) },
+                    Some(rate) => span class=[(rate > AGREEMENT).then_some("bad")] { (percent(rate)) },
                     None => span.dim { "–" },
                 }
             }
@@ -319,11 +320,6 @@ fn drawn(frame: &Layout<'_>, row: &Row<'_>, head: &Status) -> Markup {
             td.last.dim { (prose(&said.because)) }
         }
     }
-}
-
-/// Of the service's answers to copies, in the time and of the whole answer as the monolith's is.
-pub fn copies_p99(entry: &RouteInForce, window: Window) -> Option<f64> {
-    entry.meters.copies_p99_by_span(window.now, window.length, 1).first().copied().flatten()
 }
 
 fn nothing(no_routes: bool) -> Markup {
@@ -349,8 +345,22 @@ mod tests {
 
     #[test]
     fn beside_a_banner_nobody_is_told_that_nothing_waits() {
-        assert_eq!(sentence(&[], 0), "Nothing waits for you.");
-        assert_eq!(sentence(&[], 1), "One thing needs somebody. The rest is quiet.");
-        assert_eq!(sentence(&[], 2), "2 things need somebody. The rest is quiet.");
+        let none = NoteCounts::default();
+        assert_eq!(sentence(none, 0), "Nothing waits for you.");
+        assert_eq!(sentence(none, 1), "One thing needs somebody. The rest is quiet.");
+        assert_eq!(sentence(none, 2), "2 things need somebody. The rest is quiet.");
+    }
+
+    #[test]
+    fn the_sentence_counts_all_that_is_listed() {
+        for ((bad, good, warn), said) in [
+            ((2, 0, 1), "2 things need somebody; one can wait. The rest is quiet."),
+            ((1, 1, 0), "One thing needs somebody; one route can go on. The rest is quiet."),
+            ((0, 2, 3), "2 routes can go on; 3 can wait. The rest is quiet."),
+            ((0, 0, 3), "Nothing is urgent; look when there is time."),
+            ((60, 0, 0), "60 things need somebody. The rest is quiet."),
+        ] {
+            assert_eq!(sentence(NoteCounts { bad, good, warn }, 0), said);
+        }
     }
 }

@@ -207,7 +207,11 @@ pub fn is_unprotected(route: &RouteStatus) -> bool {
 
 /// Its gate is paused, and would let it go on.
 pub fn could_go_on(route: &RouteStatus) -> bool {
-    route.gate.as_ref().is_some_and(|gate| gate.state == "paused" && gate.why.contains(words::COULD_GO_ON))
+    route.gate.as_ref().is_some_and(gate_could_go_on)
+}
+
+pub fn gate_could_go_on(gate: &GateReport) -> bool {
+    gate.state == "paused" && gate.why.contains(words::COULD_GO_ON)
 }
 
 /// What is known of the route as it stands.

@@ -60,6 +60,8 @@ fn a_service_that_fails_is_rolled_back_and_latched() {
     eventually("said as latched", || (status(&edge)["gate"]["state"] == "latched").then_some(()));
     let (_, board, _) = verb(&edge, &["status"]);
     assert!(board.contains("ROLLED BACK"), "{board}");
+    let board = edge.admin("GET", "/").text();
+    assert!(board.contains("was taken back by its gate") && !board.contains("do=promote"), "still worse: {board}");
     // A person may try again.
     assert_eq!(verb(&edge, &["promote", "users"]).0, 0);
     eventually("rolled back again", || (actions(&edge) == ["roll-back", "promote", "roll-back"]).then_some(()));
