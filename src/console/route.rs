@@ -64,6 +64,21 @@ pub fn route(frame: &Layout<'_>, name: &str, moves: &[JournalEntry]) -> Option<M
             div.stack {
                 (differs::section(frame, name, entry))
                 div.two { (chart(frame, entry, &row, moves)) (figures(&row)) }
+                div.two {
+                    section.card #moves data-live aria-labelledby="moves-h" {
+                        div.h { h2 #moves-h { "Moves of this route" } span.grow {} a href={ (frame.root) "journal?q=route:" (percent_encoded(name)) } { "Journal" } }
+                        @if moves.is_empty() { p.pad.dim { "None yet: it stands where the file put it." } } @else {
+                            ul.tl { @for entry in moves.iter().take(6) { (entry_of_route(entry)) } }
+                        }
+                    }
+                    section.card #toml data-live aria-labelledby="toml-h" {
+                        div.h { h2 #toml-h { "In the file" } span.grow {} a href={ (frame.root) "file" } { "All of it" } }
+                        @match in_files(&generation, name) {
+                            Some(text) => pre tabindex="0" { (toml(&redacted(&text), &[])) },
+                            None => p.pad.dim { "The file writes this route in another form than a table of its own." },
+                        }
+                    }
+                }
             }
             div.stack {
                 section.card #gate data-live aria-labelledby="gate-h" {
@@ -73,21 +88,6 @@ pub fn route(frame: &Layout<'_>, name: &str, moves: &[JournalEntry]) -> Option<M
                     (anew(frame, &row))
                 }
                 section.card #answers data-live aria-label="Who answers" { div.pad { (who_answers(&row, pressed, 306.0)) p.lab { @if row.stage == "split" { "The weights are those of the file." } @else { "The dial was set by the " (row.dial.by) @if let Some(since) = &row.dial.since { ", " (ago(since, Timestamp::now())) } "." (differs_from_file(entry)) } } } }
-            }
-        }
-        div.two {
-            section.card #moves data-live aria-labelledby="moves-h" {
-                div.h { h2 #moves-h { "Moves of this route" } span.grow {} a href={ (frame.root) "journal?q=route:" (percent_encoded(name)) } { "Journal" } }
-                @if moves.is_empty() { p.pad.dim { "None yet: it stands where the file put it." } } @else {
-                    ul.tl { @for entry in moves.iter().take(6) { (entry_of_route(entry)) } }
-                }
-            }
-            section.card #toml data-live aria-labelledby="toml-h" {
-                div.h { h2 #toml-h { "In the file" } span.grow {} a href={ (frame.root) "file" } { "All of it" } }
-                @match in_files(&generation, name) {
-                    Some(text) => pre tabindex="0" { (toml(&redacted(&text), &[])) },
-                    None => p.pad.dim { "The file writes this route in another form than a table of its own." },
-                }
             }
         }
     })
@@ -321,8 +321,7 @@ fn go(frame: &Layout<'_>, entry: &RouteInForce, row: &RouteStatus) -> Markup {
                 } @else if sure(row) {
                     (frame.act(&word, "btn pri", &promote(row, &name)))
                 } @else {
-                    span.btn.can-not { (word) } " "
-                    (frame.act("Go all the same", "link", &promote(row, &name)))
+                    div.acts { span.btn.can-not { (word) } (frame.act("Go all the same", "link", &promote(row, &name))) }
                     p.lab { (NOT_SURE) ". Going all the same asks for a reason and is written to the journal." }
                 }
             }
