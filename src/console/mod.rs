@@ -19,6 +19,7 @@ mod overview;
 mod page;
 mod planned;
 mod progress;
+mod refused;
 mod requests;
 mod retirement;
 mod route;
@@ -46,7 +47,7 @@ use maud::{Markup, html};
 use pingora::protocols::http::ServerSession;
 use pingora::server::ShutdownWatch;
 
-use crate::admin::{PageRequest, PageServer, Parts, Reply};
+use crate::admin::{PageRequest, PageServer, Parts, Reply, refused_bearer};
 use crate::compile::Role;
 use crate::live::AdminKey;
 use crate::message::percent_encoded;
@@ -60,7 +61,7 @@ use page::{ASSETS, CSS, ICON, Layout, SCRIPT, said};
 use progress::ProgressLine;
 use shared::SharedPages;
 use text::RedactedTexts;
-use visitor::{How, Visitor, posted, visitor};
+use visitor::{How, Visitor, address, bearer, posted, visitor};
 
 /// The pages, and the sessions.
 pub struct Console {
@@ -96,6 +97,14 @@ fn root(path: &str) -> &'static str {
         0 | 1 => "",
         2 => "../",
         _ => "../../",
+    }
+}
+
+/// What is answered to a visitor of whom nothing is known.
+fn nobody(parts: &Parts, request: &PageRequest) -> Reply {
+    match bearer(request) {
+        Some(_) => refused_bearer(parts, address(parts, request)),
+        None => sign_in::wanted(request),
     }
 }
 
@@ -153,17 +162,23 @@ impl PageServer for Console {
             return Reply::not_allowed(if takes_forms { "GET, HEAD, POST" } else { "GET, HEAD" });
         }
         let made = self.made(&visitor, &Form::of_query(request.uri.query()));
-        let frame =
-            Layout { parts, visitor: &visitor, root: root(path), here: None, elsewhere: !get, made: made.as_deref() };
+        let frame = Layout {
+            parts,
+            visitor: &visitor,
+            root: root(path),
+            here: None,
+            elsewhere: !get,
+            made: made.as_deref(),
+        };
         let reply = match path {
             "/console/login" | "/console/enter" | "/console/logout" => sign_in::answer(&self.sessions, frame, &request),
-            _ if visitor.how == How::Nobody => return sign_in::wanted(&request),
+            _ if visitor.how == How::Nobody => return refused::page(frame, &request, nobody(parts, &request)),
             _ if get => self.get(parts, frame, &request, by_itself).await,
             "/console/act" => self.act(parts, frame, &request).await,
             "/console/check" => self.check(parts, frame, &request).await,
             _ => Reply::not_allowed("GET, HEAD"),
         };
-        visitor.remembered(parts, &request, reply)
+        visitor.remembered(parts, &request, refused::page(frame, &request, reply))
     }
 
     async fn stream(
@@ -178,7 +193,9 @@ impl PageServer for Console {
         }
         let who = visitor(parts, &self.sessions, request, false);
         if who.how == How::Nobody {
-            return Some(Reply::problem(401, "sign in first"));
+            return Some(
+                bearer(request).map_or_else(|| Reply::problem(401, "sign in first"), |_| nobody(parts, request)),
+            );
         }
         let goes_on = || visitor(parts, &self.sessions, request, false).how != How::Nobody;
         match request.uri.path() {

@@ -1,0 +1,76 @@
+//! What the proxy knows of itself, and says no more than that: ages of routes, who asked, refusals in words.
+
+use super::console::{FORM, HTML, after, ask, page};
+use crate::harness::{Edge, Origin, eventually};
+
+const TOKEN: &str = "a-token-of-the-right-one";
+
+fn locked() -> Edge {
+    let token = "tokens = [{ name = \"ops\", token = { env = \"TOKEN_OF_OPS\" }, role = \"operate\" }]\ntrusted = [\"127.0.0.0/8\"]\nadmin_hosts = [\"edge.test\"]";
+    Edge::before(&Origin::saying("ok")).variable("TOKEN_OF_OPS", TOKEN).server(token).start()
+}
+
+#[test]
+fn a_wrong_token_of_a_program_is_told_and_waits_and_a_right_one_never_does() {
+    let edge = locked();
+    let status = |token: &str, from: &str| {
+        let (bearer, from) = (format!("Authorization: Bearer {token}"), format!("X-Forwarded-For: {from}"));
+        ask(&edge, "GET", "/api/v1/status", &[&bearer, &from], "").0
+    };
+    let guesses: Vec<u16> = (0..7).map(|guess| status(&format!("guess-{guess}"), "192.0.2.1")).collect();
+    assert_eq!(guesses, [401, 401, 401, 401, 401, 429, 429]);
+    edge.await_log_line(&["what was given to sign in is wrong", "192.0.2.1", "bearer"]);
+    assert_eq!(status(TOKEN, "192.0.2.1"), 200, "whoever has the token shares the address with who guesses");
+    assert_eq!(status("guess", "192.0.2.2"), 401, "another address has its own count");
+    // A page is as good a place to guess as the API.
+    let bearer = ["Authorization: Bearer guess", "X-Forwarded-For: 192.0.2.1"];
+    assert_eq!(ask(&edge, "GET", "/journal", &bearer, "").0, 429);
+    assert_eq!(ask(&edge, "GET", "/console/live", &bearer, "").0, 429);
+}
+
+#[test]
+fn a_page_loaded_by_http_presses_nothing_by_https() {
+    let edge = locked();
+    let bearer = format!("Authorization: Bearer {TOKEN}");
+    let https = "X-Forwarded-Proto: https";
+    for (fields, status) in [
+        (vec!["Origin: https://edge.test", https], 200),
+        (vec!["Origin: http://edge.test", https], 403),
+        (vec!["Origin: https://edge.test"], 403),
+        (vec!["Origin: http://edge.test"], 200),
+        (vec!["Origin: ftp://edge.test", https], 403),
+    ] {
+        let fields = [&fields[..], &[bearer.as_str()]].concat();
+        assert_eq!(ask(&edge, "GET", "/api/v1/status", &fields, "").0, status, "{fields:?}");
+    }
+}
+
+#[test]
+fn a_refusal_is_a_page_for_people_and_json_for_programs() {
+    let edge = locked();
+    let ours = format!("Origin: http://{}", edge.admin_address());
+    let press = |fields: &[&str]| {
+        ask(&edge, "POST", "/console/act", &[&[FORM, ours.as_str()][..], fields].concat(), "do=promote&route=a")
+    };
+    let (status, head, body) = press(&[HTML]);
+    assert!(status == 401 && head.contains("text/html"), "{status} {head}");
+    assert!(
+        body.contains("Nothing was changed") && body.contains("href=\"../console/login?next=route%2Fa\""),
+        "{body}"
+    );
+    let (status, head, body) = press(&[]);
+    assert!(
+        status == 401 && head.contains("application/problem+json") && body.starts_with('{'),
+        "{status} {head} {body}"
+    );
+
+    let (cookie, word) = page(&edge, "/console/login", None);
+    let cookie = format!("Cookie: {cookie}");
+    let signed = ask(&edge, "POST", "/console/login", &[FORM, &ours, &cookie], &format!("word={word}&token={TOKEN}")).1;
+    let session = format!("Cookie: multilith_console={}", after(&signed, "multilith_console=", ';'));
+    let (status, head, body) = press(&[HTML, &session]);
+    assert!(status == 403 && head.contains("text/html"), "{status} {head}");
+    assert!(body.contains("Not done: this form is no longer good") && body.contains("Nothing was changed"), "{body}");
+    let (status, _, body) = ask(&edge, "GET", "/console/nothing", &[HTML, &session], "");
+    assert!(status == 404 && body.contains("there is no page at this path") && body.contains("</html>"), "{body}");
+}
