@@ -7,6 +7,7 @@ mod button;
 mod comparisons;
 mod events;
 mod guesses;
+mod last_of_monolith;
 mod learned;
 mod moves;
 mod pages;
@@ -20,6 +21,7 @@ pub use arrival::{OUR_AGENT, address, came_by_https, came_from};
 pub use button::press;
 pub use events::{Manner, filter, has_room, head as stream_head, left, stream};
 pub use guesses::{Guesses, guessed_wrong, refused_bearer, tell_failure};
+pub use last_of_monolith::LastOfMonolith;
 pub use learned::{report as learned_report, steps as next_steps};
 pub use pages::{PageRequest, PageServer};
 pub use plan::{Tried, tried, tried_all};
@@ -61,6 +63,7 @@ pub struct Parts {
     /// Connections that may be open at once.
     pub connections: u64,
     pub guesses: Guesses,
+    pub last_of_monolith: LastOfMonolith,
 }
 
 /// The application behind the admin listener.

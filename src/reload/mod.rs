@@ -123,6 +123,7 @@ impl Reloader {
         });
         reloader.notify(&generation.snapshot);
         reloader.begin();
+        reloader.app.live.begin();
         reloader.tell_faults(generation.number, None, &generation.snapshot);
         let again = Arc::downgrade(&reloader);
         reloader.journal.when_changed(move |writable| {

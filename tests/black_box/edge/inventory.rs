@@ -367,3 +367,31 @@ fn the_progress_of_each_hour_survives_a_restart() {
     let (_, page) = edge.admin_json("GET", "/api/v1/progress?since=soon");
     assert_eq!(page["status"], 400);
 }
+
+#[test]
+fn what_the_button_brought_to_the_monolith_makes_no_zombie_once_it_is_released() {
+    let (edge, _origins) = trusting("");
+    let press = |on: bool| {
+        let body = format!("{{\"on\":{on}}}");
+        let length = format!("Content-Length: {}", body.len());
+        let mut client = crate::harness::Client::connect(edge.admin_address());
+        let host = edge.admin_address();
+        let head = format!(
+            "POST /api/v1/monolith-only HTTP/1.1\r\nHost: {host}\r\nX-Multilith: 1\r\nContent-Type: application/json\r\n{length}\r\n\r\n{body}"
+        );
+        client.send(head);
+        assert_eq!(client.response().status(), 200);
+    };
+    let zombie = || {
+        let steps = edge.admin_json("GET", "/api/v1/next").1;
+        steps.as_array().expect("a list").iter().find(|step| step["kind"] == "zombie").cloned()
+    };
+    press(true);
+    traffic(&edge);
+    second_client(&edge);
+    learned(&edge, 190);
+    let while_pressed = zombie().expect("the monolith gets what is migrated");
+    assert!(while_pressed["reasons"].to_string().contains("the big red button is on"), "{while_pressed:#}");
+    press(false);
+    assert_eq!(zombie(), None);
+}

@@ -4,10 +4,49 @@ use super::console::{FORM, HTML, after, ask, page};
 use crate::harness::{Edge, Origin, eventually};
 
 const TOKEN: &str = "a-token-of-the-right-one";
+const NEWBORN: &str = "[routes.newborn]\npath = \"/newborn/{id}\"\nservice = \"new\"\nstage = \"migrated\"\n[inventory]\nretire_after = \"5m\"\n";
+
+/// The line of a route's list that has this title.
+fn check<'a>(page: &'a str, title: &str) -> &'a str {
+    let rest = page.split_once(title).unwrap_or_else(|| panic!("no {title} in {page}")).1;
+    rest.split("</li>").next().unwrap_or(rest)
+}
 
 fn locked() -> Edge {
     let token = "tokens = [{ name = \"ops\", token = { env = \"TOKEN_OF_OPS\" }, role = \"operate\" }]\ntrusted = [\"127.0.0.0/8\"]\nadmin_hosts = [\"edge.test\"]";
     Edge::before(&Origin::saying("ok")).variable("TOKEN_OF_OPS", TOKEN).server(token).start()
+}
+
+#[test]
+fn a_route_is_as_old_as_it_is_in_force_and_not_as_the_program() {
+    let (monolith, service) = (Origin::saying("ok"), Origin::saying("ok"));
+    let edge = Edge::before(&monolith).service("new", &service).start();
+    let uptime = || edge.admin_json("GET", "/api/v1/status").1["uptime_seconds"].as_f64().unwrap_or_default();
+    eventually("some seconds", || (uptime() >= 4.0).then_some(()));
+    let before = uptime();
+    edge.reload(NEWBORN);
+    let shown = ask(&edge, "GET", "/route/newborn", &[HTML], "").2.replace('\u{a0}', " ");
+    let stood = check(&shown, "It has stood long enough");
+    let seconds: f64 = after(stood, "for ", ' ').parse().unwrap_or_else(|_| panic!("no seconds in {stood}"));
+    assert!(stood.contains(" of 5 min") && seconds <= uptime() - before + 1.0, "{stood}");
+}
+
+#[test]
+fn what_the_monolith_answered_before_a_route_came_is_known_of_it() {
+    let (monolith, service) = (Origin::saying("ok"), Origin::saying("ok"));
+    let edge = Edge::before(&monolith).server("trusted = [\"127.0.0.0/8\"]").service("new", &service).start();
+    let mut client = edge.client();
+    for number in 0..20 {
+        let from = format!("X-Forwarded-For: 192.0.2.{}", number % 2);
+        client.request("GET", &format!("/newborn/{number}"), &[&from]);
+    }
+    eventually("the inventory", || {
+        (edge.admin_json("GET", "/api/v1/inventory").1["requests"].as_u64() >= Some(20)).then_some(())
+    });
+    edge.reload(NEWBORN);
+    let shown = ask(&edge, "GET", "/route/newborn", &[HTML], "").2;
+    let asked = check(&shown, "The monolith is not asked");
+    assert!(asked.contains("it answered "), "{asked}");
 }
 
 #[test]
