@@ -234,7 +234,7 @@ fn question(frame: &Layout<'_>, word: &str, asked: &Question<'_>, what: &Markup)
                 }
                 p.lab { "It is written to the journal with your name, " b { (plain(&frame.visitor.name)) } "." }
                 div.acts {
-                    a.btn href={ (frame.root) "./" } data-cancel { "Leave it" }
+                    a.btn href={ (frame.root) "./" } data-cancel autofocus { "Leave it" }
                     button class=(class) { (button) }
                 }
             }

@@ -3,15 +3,18 @@
 use maud::{Markup, html};
 
 use super::page::Layout;
-use super::shown::{count, plain};
-use crate::fleet::{FleetRole, Member, newest_dials};
+use super::shown::{ago, count, plain};
+use crate::fleet::{FleetRole, Member, RegionSums, newest_dials};
 
 /// Routes that get a line each where replicas differ.
 const MOST_NAMED: usize = 20;
 
 pub fn section(frame: &Layout<'_>) -> Markup {
     let Some(fleet) = &frame.parts.app.fleet else { return html! {} };
-    drawn(&fleet.members(), &fleet.role(), &fleet.unsent_routes())
+    html! {
+        (drawn(&fleet.members(), &fleet.role(), &fleet.unsent_routes()))
+        @if fleet.has_regions() { (regions(fleet.regions_lately().as_ref(), jiff::Timestamp::now())) }
+    }
 }
 
 fn drawn(members: &[Member], role: &FleetRole, unsent: &[Box<str>]) -> Markup {
@@ -54,6 +57,41 @@ fn drawn(members: &[Member], role: &FleetRole, unsent: &[Box<str>]) -> Markup {
             }
         }
     }
+}
+
+/// What each region counted in its last interval, and where its dials stand.
+fn regions(said: Option<&Result<Vec<RegionSums>, String>>, now: jiff::Timestamp) -> Markup {
+    let both = |[monolith, service]: [u64; 2]| html! { (count(monolith)) " / " (count(service)) };
+    html! {
+        section.card #regions data-live aria-labelledby="regions-h" {
+            div.h { h2 #regions-h { "Regions" } span.dim { "counts of the last interval, monolith / service" } }
+            @match said {
+                None => p.pad.dim { "They are being asked." },
+                Some(Err(why)) => p.pad.bad { "etcd of the fleet does not say what the regions counted: " (plain(why)) },
+                Some(Ok(all)) if all.is_empty() => p.pad.dim { "No region has said anything yet." },
+                Some(Ok(all)) => table.w.even {
+                    thead { tr { th scope="col" { "Region" } th scope="col" { "Route" } th scope="col" { "Dial" } th.r scope="col" { "Asked" } th.r scope="col" { "Failed" } th.r scope="col" { "Refused" } th scope="col" { "Said" } } }
+                    tbody { @for sums in all {
+                        tr data-row={ (plain(&sums.region)) " " (plain(&sums.route)) } {
+                            td { b { (plain(&sums.region)) } }
+                            td data-l="Route" { (plain(&sums.route)) }
+                            td data-l="Dial" { (plain(&sums.dial.stage)) @if let Some(weight) = &sums.dial.weight { " " (plain(weight)) } ", #" (sums.seq) }
+                            td.r data-l="Asked" { (both(sums.asked)) }
+                            td.r data-l="Failed" { (both(sums.failed)) }
+                            td.r data-l="Refused" { (both(sums.refused)) }
+                            td.dim data-l="Said" { (ago(&sums.at, now)) @if is_old(sums, now) { " " span.pill.f.warn { "old" } } }
+                        }
+                    } }
+                },
+            }
+        }
+    }
+}
+
+/// Three intervals have gone without another word.
+fn is_old(sums: &RegionSums, now: jiff::Timestamp) -> bool {
+    let at = sums.at.parse::<jiff::Timestamp>();
+    at.is_ok_and(|at| u64::try_from(now.duration_since(at).as_secs()).unwrap_or(0) > 3 * sums.seconds.max(1))
 }
 
 fn row(member: &Member, behind: usize, of: usize) -> Markup {
@@ -111,5 +149,30 @@ mod tests {
         for part in ["cut off", "different files", "do not know yet", "&lt;b&gt;"] {
             assert!(text.contains(part), "{part}: {text}");
         }
+    }
+
+    #[test]
+    fn each_region_has_a_line_for_each_route_and_what_is_old_says_so() {
+        let sums = |region: &str, at: &str| RegionSums {
+            region: region.to_owned(),
+            route: "read".to_owned(),
+            dial: crate::fleet::DialText { stage: "canary".to_owned(), weight: Some("5%".to_owned()) },
+            seq: 3,
+            term: 7,
+            asked: [12_345, 678],
+            failed: [0, 1],
+            refused: [2, 0],
+            seconds: 60,
+            at: at.to_owned(),
+        };
+        let now = "2026-11-29T10:00:00Z".parse().expect("a time");
+        let said = Ok(vec![sums("eu-1", "2026-11-29T09:59:48Z"), sums("<us>", "2026-11-29T09:20:00Z")]);
+        let text = regions(Some(&said), now).into_string().replace(['\u{a0}', '\u{202f}'], " ");
+        for part in ["eu-1", "canary 5%, #3", "12 345 / 678", "0 / 1", "2 / 0", "&lt;us&gt;"] {
+            assert!(text.contains(part), "{part}: {text}");
+        }
+        assert_eq!(text.matches(">old<").count(), 1, "{text}");
+        assert!(regions(Some(&Err("too slow".to_owned())), now).into_string().contains("too slow"));
+        assert!(regions(None, now).into_string().contains("being asked"));
     }
 }

@@ -19,6 +19,7 @@ mod overview;
 mod page;
 mod planned;
 mod progress;
+mod recent;
 mod refused;
 mod requests;
 mod retirement;
@@ -59,6 +60,7 @@ use outcome::Done;
 use overview::SharedOverview;
 use page::{ASSETS, CSS, ICON, Layout, SCRIPT, said};
 use progress::ProgressLine;
+use recent::RecentRequests;
 use shared::SharedPages;
 use text::RedactedTexts;
 use visitor::{How, Visitor, address, bearer, posted, visitor};
@@ -71,6 +73,7 @@ pub struct Console {
     texts: RedactedTexts,
     progress: Arc<ProgressLine>,
     schedule: stream::LookSchedule,
+    recent: RecentRequests,
 }
 
 /// A form of ours is small; but for a whole file.
@@ -87,6 +90,7 @@ impl Default for Console {
             texts: RedactedTexts::default(),
             progress: Arc::default(),
             schedule: stream::LookSchedule::default(),
+            recent: RecentRequests::default(),
         }
     }
 }
@@ -169,6 +173,7 @@ impl PageServer for Console {
             here: None,
             elsewhere: !get,
             made: made.as_deref(),
+            by_itself: false,
         };
         let reply = match path {
             "/console/login" | "/console/enter" | "/console/logout" => sign_in::answer(&self.sessions, frame, &request),
@@ -220,6 +225,9 @@ impl Console {
             "/console/copy" => Reply::html(200, requests::copy(&at("requests"), &query).into_string()),
             _ => {
                 let gzip = takes_gzip(request.field("accept-encoding").unwrap_or(""));
+                if path == "/requests" && !by_itself {
+                    self.recent.look(parts);
+                }
                 let (now, of) = (Instant::now(), by_itself.then(|| drawn_from(&frame, request, gzip)));
                 if let Some(page) = of.as_ref().and_then(|of| self.shared.find(of, now)) {
                     return page;
@@ -341,7 +349,14 @@ impl Console {
                 page("", "Board", &board::board(&at(""), query, &days, &self.overview))
             }
             "/inventory" => page("inventory", "Inventory", &inventory::inventory(&at("inventory"), query)),
-            "/requests" => page("requests", "Requests", &requests::requests(&at("requests"), query)),
+            "/requests" => {
+                let at = at("requests");
+                if let Some(id) = query.some("one") {
+                    return Some((200, at.page("Request", &requests::one(&at, id, &self.recent))));
+                }
+                let at = Layout { by_itself: true, ..at };
+                Some((200, at.page("Requests", &requests::requests(&at, query, &self.recent))))
+            }
             "/upstreams" => page("upstreams", "Upstreams", &upstreams::upstreams(&at("upstreams"))),
             "/journal" => {
                 let read = read_journal(&frame, query).await;

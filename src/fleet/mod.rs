@@ -129,6 +129,7 @@ struct Shared {
     region: Option<OwnRegion>,
     /// What the parent prefix was told of.
     region_told: Mutex<regions::RegionTold>,
+    regions_known: Mutex<regions::RegionsKnown>,
     sealed_changed: tokio::sync::watch::Sender<()>,
     keys: FleetKeys,
     name: Box<str>,
@@ -186,6 +187,7 @@ impl Fleet {
             seal,
             region: settings.region.clone(),
             region_told: Mutex::default(),
+            regions_known: Mutex::default(),
             sealed_changed: tokio::sync::watch::Sender::new(()),
             keys: FleetKeys::below(&settings.prefix),
             name: settings.name.clone().unwrap_or_else(|| host.into()),

@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -38,6 +38,17 @@ pub struct RegionSums {
     /// The length of an interval.
     pub seconds: u64,
     pub at: String,
+}
+
+/// Pages do not wait for etcd, and ask no more often than this.
+const ASKED_EVERY: Duration = Duration::from_secs(5);
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// What the regions said, for pages.
+#[derive(Default)]
+pub(super) struct RegionsKnown {
+    asked: Option<Instant>,
+    said: Option<Result<Vec<RegionSums>, String>>,
 }
 
 /// The totals of which the parent prefix knows.
@@ -110,6 +121,27 @@ impl Fleet {
                 shared.trouble("what this region counted is not told", &error);
             }
         });
+    }
+
+    /// There are others beside this one.
+    pub fn has_regions(&self) -> bool {
+        self.shared.region.is_some()
+    }
+
+    /// What they said as it was known last, some seconds ago, without waiting: it is asked for anew behind the answer. `None`: there
+    /// was none yet.
+    pub fn regions_lately(self: &Arc<Self>) -> Option<Result<Vec<RegionSums>, String>> {
+        self.shared.region.as_ref()?;
+        let mut known = self.shared.regions_known.lock();
+        if known.asked.is_none_or(|at| at.elapsed() >= ASKED_EVERY) {
+            known.asked = Some(Instant::now());
+            let fleet = Arc::clone(self);
+            self.shared.control.spawn_blocking(move || {
+                let said = fleet.regions(PATIENCE).map_err(|error| error.to_string());
+                fleet.shared.regions_known.lock().said = Some(said);
+            });
+        }
+        known.said.clone()
     }
 
     /// What each region said last of each of its routes, in the order of the regions; none where there is one. Waits for etcd at

@@ -113,3 +113,33 @@ fn a_refusal_is_a_page_for_people_and_json_for_programs() {
     let (status, _, body) = ask(&edge, "GET", "/console/nothing", &[HTML, &session], "");
     assert!(status == 404 && body.contains("there is no page at this path") && body.contains("</html>"), "{body}");
 }
+
+#[test]
+fn requests_are_listed_without_a_script_and_one_has_a_page_of_its_own() {
+    let monolith = Origin::saying("ok");
+    let edge = Edge::before(&monolith).start();
+    let read = |target: &str| ask(&edge, "GET", target, &[HTML], "").2;
+    let first = read("/requests");
+    assert!(first.contains("Nothing came yet") && first.contains("http-equiv=\"refresh\""), "{first}");
+    assert_eq!(edge.get("/seen?by=nobody").status(), 200);
+    let list = eventually("the request", || Some(read("/requests")).filter(|page| page.contains("/seen?by=nobody")));
+    assert!(!list.contains("Nothing came yet") && list.contains("data-stream"), "{list}");
+    let one = format!("/requests?one={}", after(&list, "requests?one=", '"'));
+    let shown = read(&one);
+    assert!(shown.contains("<details open") || shown.contains(" open>"), "{shown}");
+    assert!(shown.contains("/seen?by=nobody") && !shown.contains("http-equiv"), "{shown}");
+    assert!(!read("/requests?status=5xx").contains("/seen?by=nobody"), "the filter holds for these, too");
+    assert!(read("/requests?one=none").contains("not among the last requests"));
+}
+
+#[test]
+fn a_refused_file_shows_the_lines_that_are_wrong() {
+    let edge = Edge::before(&Origin::saying("ok")).start();
+    let read = || ask(&edge, "GET", "/file", &[HTML], "").2;
+    assert!(read().contains("action=\"console/check#found\""));
+    let wrong = "[services.mine]\nurl = \"http://me:geheim@127.0.0.1:9\"\nbalanc = \"sticky\"\n";
+    edge.replace_file(&edge.text(wrong));
+    edge.await_refusal();
+    let shown = read();
+    assert!(shown.contains("<span class=\"e\">balanc") && !shown.contains("geheim"), "{shown}");
+}
