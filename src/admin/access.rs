@@ -1,11 +1,14 @@
 //! Access to the admin listener: the token and its role, the host name of the request, and no page of another site.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use http::{Method, header};
 use pingora::http::RequestHeader;
 
 use super::Parts;
+use super::arrival::{address, came_by_https};
+use super::guesses::refused_bearer;
 use super::reply::Reply;
 use crate::compile::Role;
 use crate::live::AdminKey;
@@ -23,8 +26,9 @@ const OURS: &str = "x-multilith";
 /// What role `read` may be told by POST: it changes nothing. A whole file is tried for role `operate` alone.
 const QUESTIONS: [&str; 1] = ["/api/v1/explain"];
 
-/// Refuses foreign hosts and origins: they are how a web page reaches a listener on loopback.
-pub fn from_our_pages(parts: &Parts, request: &RequestHeader) -> Result<(), Reply> {
+/// Refuses foreign hosts and origins: they are how a web page reaches a listener on loopback. A page is ours if it came as this
+/// request did: one by plain http, which anybody on its way may have written, presses nothing by https.
+pub fn from_our_pages(parts: &Parts, request: &RequestHeader, peer: Option<IpAddr>) -> Result<(), Reply> {
     let text = |name| request.headers.get(name).and_then(|value: &http::HeaderValue| value.to_str().ok());
     let host = request.uri.authority().map(http::uri::Authority::as_str).or_else(|| text(header::HOST)).unwrap_or("");
     if !names_us(parts, host) {
@@ -33,18 +37,32 @@ pub fn from_our_pages(parts: &Parts, request: &RequestHeader) -> Result<(), Repl
             "this listener is not known by that host name: add it to `admin_hosts` in [server]",
         ));
     }
-    let is_ours = |origin: &http::HeaderValue| {
-        origin.to_str().ok().and_then(|text| text.split_once("://")).is_some_and(|(_, host)| names_us(parts, host))
-    };
-    if !request.headers.get_all(header::ORIGIN).iter().all(is_ours) {
-        return Err(Reply::problem(403, "requests from pages of another origin are refused"));
+    let by_https = came_by_https(parts, peer, &request.headers);
+    for origin in request.headers.get_all(header::ORIGIN) {
+        let Some((scheme, _)) =
+            origin.to_str().ok().and_then(|text| text.split_once("://")).filter(|(_, host)| names_us(parts, host))
+        else {
+            return Err(Reply::problem(403, "requests from pages of another origin are refused"));
+        };
+        if scheme.eq_ignore_ascii_case(if by_https { "https" } else { "http" }) {
+            continue;
+        }
+        return Err(Reply::problem(
+            403,
+            if by_https {
+                "the page was loaded by http and its request came by https: load the page by https"
+            } else {
+                "the page was loaded by https, and that its request came so is not known: the proxy in front must stand in `trusted` of \
+                 [server] and say `X-Forwarded-Proto: https`"
+            },
+        ));
     }
     Ok(())
 }
 
 /// The caller, if it has access.
-pub fn check(parts: &Parts, request: &RequestHeader) -> Result<Caller, Reply> {
-    from_our_pages(parts, request)?;
+pub fn check(parts: &Parts, request: &RequestHeader, peer: Option<IpAddr>) -> Result<Caller, Reply> {
+    from_our_pages(parts, request, peer)?;
     let text = |name| request.headers.get(name).and_then(|value: &http::HeaderValue| value.to_str().ok());
     let safe = matches!(request.method, Method::GET | Method::HEAD | Method::OPTIONS);
     let path = request.uri.path();
@@ -61,8 +79,11 @@ pub fn check(parts: &Parts, request: &RequestHeader) -> Result<Caller, Reply> {
         let (scheme, given) = value.split_once(' ')?;
         scheme.eq_ignore_ascii_case("bearer").then(|| given.trim())
     });
-    let Some(key) = given.and_then(|given| parts.app.admin_keys.find(given)) else {
+    let Some(given) = given else {
         return Err(Reply::problem(401, "send the admin token: `Authorization: Bearer TOKEN`"));
+    };
+    let Some(key) = parts.app.admin_keys.find(given) else {
+        return Err(refused_bearer(parts, address(parts, peer, &request.headers)));
     };
     if key.role == Role::Read && !safe && !QUESTIONS.contains(&path) {
         return Err(Reply::problem(403, "this token may look and ask, not change: its role is `read`"));

@@ -14,6 +14,7 @@ use crate::config::read_duration;
 use crate::inventory::InventoryReport;
 use crate::learn::{LONG, ListRefused, MOST_KNOWN, now};
 use crate::message::form_value;
+use crate::migration::Stage;
 use crate::plan::{AnsweredLately, NextStep, StandingRoute, find_routes, what_next};
 use crate::proxy::{Generation, RouteInForce};
 use crate::route::Template;
@@ -135,9 +136,15 @@ fn hour(row: ProgressRow) -> ProgressHour {
 
 /// What to take, to retire and to leave next.
 pub fn steps(parts: &Parts, generation: &Generation, report: &InventoryReport) -> Vec<NextStep> {
-    let routes: Vec<StandingRoute> = generation.routes.iter().map(|entry| standing(parts, generation, entry)).collect();
+    let released = released(parts);
+    let routes: Vec<StandingRoute> =
+        generation.routes.iter().map(|entry| standing(parts, generation, entry, released)).collect();
     let button = parts.app.live.monolith_only(generation.snapshot.server.monolith_only);
     what_next(report, &generation.snapshot, &routes, button, answered_lately(parts), now())
+}
+
+fn minutes(of: Duration) -> u32 {
+    u32::try_from(of.as_secs() / 60).unwrap_or(u32::MAX)
 }
 
 /// What was answered in thirty days; `None`: the hours that are kept do not go back so far, or cannot be read.
@@ -163,15 +170,29 @@ pub fn report(parts: &Parts, generation: &Generation, role: Role) -> InventoryRe
     report
 }
 
-fn standing(parts: &Parts, generation: &Generation, entry: &RouteInForce) -> StandingRoute {
+/// The minute after which what the monolith answered was not asked by the big red button; `None`: it was not released lately.
+fn released(parts: &Parts) -> Option<u32> {
+    let at: jiff::Timestamp = parts.app.store.button_released_at()?.parse().ok()?;
+    // What was asked while it was pressed may be learned a moment later.
+    u32::try_from(at.as_second() / 60 + 1).ok()
+}
+
+fn standing(parts: &Parts, generation: &Generation, entry: &RouteInForce, released: Option<u32>) -> StandingRoute {
     let moved = entry.state.held().and_then(|held| held.moved_at());
+    let moved = moved.and_then(|at| u32::try_from(at.as_second() / 60).ok());
+    let came = entry.state.came().map(|came| now().saturating_sub(minutes(came.elapsed())));
+    // Of a route that no move brought to where it is, no more is known.
+    // Answers of that very minute count.
+    let began = || now().saturating_sub(minutes(parts.app.live.uptime(std::time::Instant::now())) + 1);
+    let since = moved.max(came).unwrap_or_else(began);
+    let released = released.filter(|_| entry.dial.stage != Stage::Retired);
     let goes_back = entry.policy.shadow.as_ref().is_some_and(|shadow| shadow.reverse);
     let compared = if goes_back { parts.app.shadow.report(entry.name(), None) } else { None };
     StandingRoute {
         name: entry.name().to_owned(),
         dial: entry.dial,
         service: entry.policy.service.map(|id| generation.pool(id).spec().name.to_string()),
-        since: moved.and_then(|at| u32::try_from(at.as_second() / 60).ok()),
+        since: Some(released.map_or(since, |released| released.max(since))),
         fallbacks: entry.meters.fallbacks(),
         // What waits for a verdict may be one.
         differs: compared.is_some_and(|report| report.verdicts.mismatch + report.waiting > 0),

@@ -2,9 +2,12 @@
 
 mod access;
 mod api;
+mod arrival;
 mod button;
 mod comparisons;
 mod events;
+mod guesses;
+mod last_of_monolith;
 mod learned;
 mod moves;
 mod pages;
@@ -17,9 +20,12 @@ mod turns;
 
 pub use access::from_our_pages;
 pub use api::{explained, regions};
+pub use arrival::{OUR_AGENT, address, came_by_https, came_from};
 pub use button::press;
 pub use comparisons::{NotReplayed, ask_again, forget, prepared};
 pub use events::{Manner, filter, has_room, head as stream_head, left, stream};
+pub use guesses::{Guesses, guessed_wrong, refused_bearer, tell_failure};
+pub use last_of_monolith::LastOfMonolith;
 pub use learned::{report as learned_report, steps as next_steps};
 pub use pages::{PageRequest, PageServer};
 pub use plan::{Tried, tried, tried_all};
@@ -31,7 +37,7 @@ pub use status::{
 };
 pub use stood::{Stood, stood};
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -62,6 +68,8 @@ pub struct Parts {
     pub address: SocketAddr,
     /// Connections that may be open at once.
     pub connections: u64,
+    pub guesses: Guesses,
+    pub last_of_monolith: LastOfMonolith,
 }
 
 /// The application behind the admin listener.
@@ -140,7 +148,7 @@ impl HttpServerApp for Desk {
         }
         let uri = session.req_header().uri.clone();
         let path = uri.path();
-        let asked = moves::ApiRequest::of(session.req_header());
+        let asked = moves::ApiRequest::of(&self.parts, session.req_header(), peer(&session));
         let method = session.req_header().method.clone();
         let is_page = !self.metrics_only && (self.pages.has(path) || self.wants_slash(&uri).is_some());
         // Pages identify their visitor themselves.
@@ -212,7 +220,7 @@ impl Desk {
             return Err(Reply::problem(404, "this listener has /metrics, /healthz and /readyz"));
         }
         let head = session.req_header();
-        access::check(&self.parts, head).or_else(|refused| {
+        access::check(&self.parts, head, peer(session)).or_else(|refused| {
             let reads = matches!(head.method, Method::GET | Method::HEAD)
                 && path.starts_with("/api/")
                 && path != "/api/v1/events";
@@ -228,7 +236,7 @@ impl Desk {
     /// A page of the console, which checks its visitor's role itself. `None`: it was a stream, and has ended.
     async fn page(&self, session: &mut ServerSession, shutdown: &ShutdownWatch) -> Option<Reply> {
         let head = session.req_header();
-        if let Err(refused) = from_our_pages(&self.parts, head) {
+        if let Err(refused) = access::from_our_pages(&self.parts, head, peer(session)) {
             return Some(refused);
         }
         let mut request = page_request(session);
@@ -306,13 +314,17 @@ impl Desk {
     }
 }
 
+fn peer(session: &ServerSession) -> Option<IpAddr> {
+    session.client_addr().and_then(|address| address.as_inet()).map(SocketAddr::ip)
+}
+
 fn page_request(session: &ServerSession) -> PageRequest {
     let head = session.req_header();
     PageRequest {
         method: head.method.clone(),
         uri: head.uri.clone(),
         fields: head.headers.clone(),
-        peer: session.client_addr().and_then(|address| address.as_inet()).map(SocketAddr::ip),
+        peer: peer(session),
         body: Vec::new(),
     }
 }

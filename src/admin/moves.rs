@@ -1,6 +1,7 @@
 //! Moves by a person: promote, rollback, pause, resume, approve; and the journal.
 
 use std::borrow::Cow;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use pingora::http::RequestHeader;
@@ -8,6 +9,7 @@ use serde::Deserialize;
 
 use super::Parts;
 use super::access::Caller;
+use super::arrival::{came_from, is_by_command_line};
 use super::reply::Reply;
 use super::seen::seen;
 use super::status::{Window, route_status};
@@ -22,6 +24,8 @@ pub struct ApiRequest {
     if_match: Option<String>,
     /// The name that the client gives itself.
     claimed: Option<String>,
+    /// By what, from where and with which program it came, as the journal says it.
+    way: String,
     query: String,
 }
 
@@ -31,11 +35,16 @@ const MOST_ENTRIES: usize = 1000;
 const ENTRIES: usize = 100;
 
 impl ApiRequest {
-    pub fn of(head: &RequestHeader) -> Self {
+    pub fn of(parts: &Parts, head: &RequestHeader, peer: Option<IpAddr>) -> Self {
         let field = |name: &str| head.headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
         Self {
             if_match: field("if-match"),
             claimed: field("x-multilith-user"),
+            way: format!(
+                "via {}{}",
+                if is_by_command_line(&head.headers) { "cli" } else { "api" },
+                came_from(parts, peer, &head.headers)
+            ),
             query: head.uri.query().unwrap_or_default().to_owned(),
         }
     }
@@ -45,10 +54,10 @@ impl ApiRequest {
         self.claimed.as_deref().map(cut)
     }
 
-    /// The caller's name, with the name that it gives itself behind it.
+    /// The caller's name, with the name that it gives itself behind it, and which way it came.
     pub fn who(&self, caller: &Caller) -> String {
-        let known = &caller.name;
-        self.claimed.as_deref().map_or_else(|| known.to_string(), |name| format!("{known} (claimed {})", cut(name)))
+        let claimed = self.claimed.as_deref().map(|name| format!(" (claimed {})", cut(name))).unwrap_or_default();
+        format!("{}{claimed} {}", caller.name, self.way)
     }
 
     fn query(&self, key: &str) -> Option<Cow<'_, str>> {

@@ -11,6 +11,9 @@ use serde::de::DeserializeOwned;
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
                       form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
 
+/// RFC 9457.
+const PROBLEM: &str = "application/problem+json";
+
 /// One answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reply {
@@ -87,7 +90,7 @@ impl Reply {
         let value = serde_json::json!({ "type": "about:blank", "title": title, "status": status, "detail": detail });
         let mut body = serde_json::to_vec(&value).expect("a JSON value serialises");
         body.push(b'\n');
-        Self::new(status, "application/problem+json", body)
+        Self::new(status, PROBLEM, body)
     }
 
     /// The same with members of its own.
@@ -100,7 +103,20 @@ impl Reply {
         }
         let mut body = serde_json::to_vec(&value).expect("a JSON value serialises");
         body.push(b'\n');
-        Self::new(status, "application/problem+json", body)
+        Self::new(status, PROBLEM, body)
+    }
+
+    /// Why it was refused; `None`: it is no problem.
+    pub fn detail(&self) -> Option<String> {
+        let value: serde_json::Value =
+            serde_json::from_slice(&self.body).ok().filter(|_| self.content_type == PROBLEM)?;
+        value["detail"].as_str().map(str::to_owned)
+    }
+
+    /// The same answer with a page for people as its body.
+    #[must_use]
+    pub fn drawn(self, page: String) -> Self {
+        Self { content_type: "text/html; charset=utf-8", body: page.into_bytes(), ..self }
     }
 
     pub fn not_allowed(allow: &'static str) -> Self {

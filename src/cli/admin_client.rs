@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::de::DeserializeOwned;
 
 use super::AdminArgs;
+use crate::admin::OUR_AGENT;
 use crate::compile::admin_address;
 use crate::reload::{ConfigSource, environment};
 
@@ -69,6 +70,8 @@ impl AdminClient {
             .timeout_connect(Some(Duration::from_secs(5)))
             .http_status_as_error(false)
             .proxy(None)
+            // By it the journal knows which way an act came.
+            .user_agent(OUR_AGENT)
             .build()
             .into();
         Ok(Self { url: url.trim_end_matches('/').to_owned(), token: args.token.clone(), agent })

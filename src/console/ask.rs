@@ -48,7 +48,7 @@ pub fn question(frame: &Layout<'_>, word: &str, asked: &Question<'_>, what: &Mar
                     p.lab { "It is written to the journal with your name, " b { (plain(&frame.visitor.name)) } "." }
                 }
                 div.acts {
-                    a.btn href={ (frame.root) "./" } data-cancel { "Leave it" }
+                    a.btn href={ (frame.root) "./" } data-cancel autofocus { "Leave it" }
                     button class=(class) { (button) }
                 }
             }

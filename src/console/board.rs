@@ -220,7 +220,7 @@ fn figures(head: &Status, generation: &Generation, frame: &Layout<'_>, days: &[u
             div { div.big { (large_percent(head.progress.requests)) } div.lab { "of requests, last five minutes" } }
             div { div.big { (large_percent(head.progress.routes)) } div.lab { "of routes, " (done) " of " (generation.routes.len()) } }
             @if let Some(endpoints) = head.progress.endpoints {
-                div { div.big { (large_percent(endpoints)) } div.lab { "of endpoints, " (counted(head.progress.writes_left as u64, "write")) " left" } }
+                div { div.big { (large_percent(endpoints)) } div.lab { "of endpoints, last 30 days, " (counted(head.progress.writes_left as u64, "write")) " left" } }
             }
             @if few {
                 div {

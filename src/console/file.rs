@@ -5,13 +5,14 @@ use std::sync::Arc;
 use maud::{Markup, html};
 
 use super::form::Form;
-use super::page::{Layout, page_number, pages, prose, toml};
+use super::page::{Layout, page_number, pages, prose, strings, toml};
 use super::planned;
 use super::shown::{ago, count, plain};
 use super::text::{PAGE, Part, Redacted};
 use crate::admin::{Parts, Tried, learned_report, next_steps, tried, tried_all};
 use crate::compile::redacted;
 use crate::diagnostic::{Entry, Sources, plural};
+use crate::reload::LastError;
 
 /// What a file with the lines of a proposal is called beside those that there are.
 const NEW_FILE: &str = "the lines to add";
@@ -87,6 +88,7 @@ pub fn file(frame: &Layout<'_>, text: &Redacted, query: &Form, (checked, word): 
                 section.card aria-labelledby="mistakes-h" {
                     div.h { h2.bad #mistakes-h { "The file on the disk is refused" } span.dim { (ago(&error.at, jiff::Timestamp::now())) ": what stands below stays in force" } }
                     (mistakes(&error.diagnostics))
+                    (refused_lines(error))
                 }
             }
         }
@@ -96,7 +98,7 @@ pub fn file(frame: &Layout<'_>, text: &Redacted, query: &Form, (checked, word): 
                 section.card aria-labelledby="box-h" {
                     div.h { h2 #box-h { "Try a text" } span.dim { "nothing is saved" } }
                     @if frame.visitor.operates() {
-                        form.pad.ask method="post" action={ (frame.root) "console/check" } {
+                        form.pad.ask method="post" action={ (frame.root) "console/check#found" } {
                             input type="hidden" name="word" value=(word);
                             label.f { "A whole routes.toml" textarea name="text" rows="14" spellcheck="false" placeholder="Paste the file as it would be." { (checked.map_or("", |checked| &checked.text)) } }
                             div.acts { button.pri { "Check and compare" } }
@@ -165,6 +167,34 @@ fn outcome(checked: &Checked) -> Markup {
     }
 }
 
+/// The lines of a refused file that are complained of. Where the text is no TOML it is not known which strings are secrets: none is
+/// shown.
+fn refused_lines(error: &LastError) -> Markup {
+    let sources = &error.sources;
+    html! {
+        @for file in sources.files() {
+            @let lines: Vec<usize> = error.diagnostics.iter().filter(|entry| *entry.file == *file.name).filter_map(|entry| entry.line).collect();
+            @let text = sources.text_of(file);
+            @let shown = without_secrets(text);
+            // A string of several lines may have become one: the numbers would be wrong.
+            @if !lines.is_empty() && shown.lines().count() == text.lines().count() {
+                pre tabindex="0" aria-label={ "Lines of " (plain(&file.name)) } { (around(&shown, &lines)) }
+            }
+        }
+    }
+}
+
+fn without_secrets(text: &str) -> String {
+    let shown = redacted(text);
+    if text.parse::<toml::Table>().is_ok() {
+        return shown.into_owned();
+    }
+    let line = |line: &str| {
+        strings(line).into_iter().map(|(quoted, part)| if quoted { "\"…\"" } else { part }).collect::<String>()
+    };
+    shown.lines().map(line).collect::<Vec<_>>().join("\n")
+}
+
 /// The lines that are complained of, with their numbers and those beside them.
 fn around(text: &str, marked: &[usize]) -> Markup {
     let near = |at: usize| marked.iter().any(|line| line.abs_diff(at) <= 2);
@@ -193,5 +223,20 @@ fn mistakes(entries: &[Entry]) -> Markup {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_of_a_refused_file_hold_no_secret() {
+        let whole = "[services.a]\nurl = \"http://me:hidden@a\"\nbalanc = \"x\"\n";
+        assert!(!without_secrets(whole).contains("hidden") && without_secrets(whole).contains("\"x\""));
+        let broken = "[services.a\nurl = \"http://me:hidden@a\"\nkey = 'hidden' # of a\nother = \"hidden\n";
+        let shown = without_secrets(broken);
+        assert!(!shown.contains("hidden") && shown.contains("url = \"…\"") && shown.contains("# of a"), "{shown}");
+        assert_eq!(shown.lines().count(), broken.lines().count());
     }
 }

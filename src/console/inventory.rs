@@ -14,8 +14,6 @@ use crate::plan::NextStep;
 
 /// Proposals that are shown.
 const MOST_STEPS: usize = 6;
-/// What the clients of one endpoint call themselves; the JSON has all.
-const MOST_AGENTS: usize = 3;
 /// Endpoints on one page.
 const PAGE: usize = 200;
 
@@ -174,7 +172,15 @@ fn row(frame: &Layout<'_>, endpoint: &LearnedEndpoint, most: u64) -> Markup {
             td.dim data-l="Last asked" {
                 span.nw { (endpoint.last_seen.as_deref().map_or_else(String::new, |at| asked(at, now))) }
                 @if endpoint.callers > 0 { ", " (about(endpoint.callers, count(endpoint.callers))) @if endpoint.callers == 1 { " client" } @else { " clients" } }
-                @if !endpoint.agents.is_empty() { ": " (plain(&endpoint.asked_by(MOST_AGENTS))) }
+                @match &endpoint.agents[..] {
+                    [] => {}
+                    [_] => { ": " (plain(&endpoint.asked_by(1))) }
+                    // The row stays a line: the others are for who wants to know.
+                    all => details {
+                        summary { (plain(&endpoint.asked_by(1))) }
+                        @for agent in all { div { (plain(&agent.name)) ", " (count(agent.requests)) } }
+                    }
+                }
                 @if let Some(said) = of_the_monolith(endpoint, now) { "; the monolith " span.nw { (said) } }
             }
         }

@@ -1,6 +1,5 @@
-//! Visitors of the console and their roles: sessions, one-time links, guesses, and the words that forms carry.
+//! Visitors of the console and their roles: sessions, one-time links, and the words that forms carry.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -19,11 +18,6 @@ const LONGEST: Duration = Duration::from_secs(12 * 3600);
 const LONGEST_SILENCE: Duration = Duration::from_secs(30 * 60);
 /// A one-time link that was not followed yet.
 const LINK: Duration = Duration::from_secs(60);
-/// Wrong tokens from one address in a minute; then it waits.
-const GUESSES: u32 = 5;
-const GUESSES_IN: Duration = Duration::from_secs(60);
-/// Addresses that are remembered for that.
-const GUESSERS: usize = 1024;
 /// Bytes of a cookie's value.
 const BYTES: usize = 16;
 
@@ -35,7 +29,6 @@ pub struct Sessions {
     key: hmac::Key,
     open: Mutex<Vec<Session>>,
     links: Mutex<Vec<Link>>,
-    guesses: Mutex<Vec<(IpAddr, Instant, u32)>>,
 }
 
 /// Whose session it is.
@@ -66,13 +59,7 @@ impl Sessions {
         let random = SystemRandom::new();
         let mut key = [0; 32];
         random.fill(&mut key).expect("the system has random numbers");
-        Self {
-            key: hmac::Key::new(hmac::HMAC_SHA256, &key),
-            random,
-            open: Mutex::default(),
-            links: Mutex::default(),
-            guesses: Mutex::default(),
-        }
+        Self { key: hmac::Key::new(hmac::HMAC_SHA256, &key), random, open: Mutex::default(), links: Mutex::default() }
     }
 
     /// 128 random bits as text.
@@ -132,25 +119,6 @@ impl Sessions {
         links.retain(|link| link.until > now);
         let at = links.iter().position(|link| link.hash == hash)?;
         Some(links.swap_remove(at).holder)
-    }
-
-    /// Whether this address may try a token now.
-    pub fn may_guess(&self, address: IpAddr, now: Instant) -> bool {
-        let guesses = self.guesses.lock();
-        !guesses.iter().any(|(of, began, count)| *of == address && *began + GUESSES_IN > now && *count >= GUESSES)
-    }
-
-    pub fn guessed_wrong(&self, address: IpAddr, now: Instant) {
-        let mut guesses = self.guesses.lock();
-        guesses.retain(|(_, began, _)| *began + GUESSES_IN > now);
-        if let Some((_, _, count)) = guesses.iter_mut().find(|(of, _, _)| *of == address) {
-            *count += 1;
-            return;
-        }
-        if guesses.len() >= GUESSERS {
-            guesses.remove(0);
-        }
-        guesses.push((address, now, 1));
     }
 
     /// What a form of this cookie carries for this act: another site cannot know it.
@@ -236,18 +204,6 @@ mod tests {
         assert!(sessions.follow(&link, start).is_none(), "used up");
         let late = sessions.link(holder(Role::Operate), start);
         assert!(sessions.follow(&late, start + seconds(61)).is_none());
-    }
-
-    #[test]
-    fn the_sixth_guess_of_a_minute_waits() {
-        let (sessions, start, address) = (Sessions::new(), Instant::now(), [10, 0, 0, 1].into());
-        for _ in 0..5 {
-            assert!(sessions.may_guess(address, start));
-            sessions.guessed_wrong(address, start);
-        }
-        assert!(!sessions.may_guess(address, start + seconds(59)));
-        assert!(sessions.may_guess([10, 0, 0, 2].into(), start));
-        assert!(sessions.may_guess(address, start + seconds(61)));
     }
 
     #[test]

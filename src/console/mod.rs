@@ -25,6 +25,8 @@ mod overview;
 mod page;
 mod planned;
 mod progress;
+mod recent;
+mod refused;
 mod requests;
 mod retirement;
 mod route;
@@ -54,7 +56,7 @@ use maud::Markup;
 use pingora::protocols::http::ServerSession;
 use pingora::server::ShutdownWatch;
 
-use crate::admin::{PageRequest, PageServer, Parts, Reply};
+use crate::admin::{PageRequest, PageServer, Parts, Reply, refused_bearer};
 use crate::compile::Role;
 use crate::live::AdminKey;
 use crate::message::percent_encoded;
@@ -65,9 +67,10 @@ use outcome::Done;
 use overview::SharedOverview;
 use page::{ASSETS, CSS, ICON, Layout, SCRIPT};
 use progress::ProgressLine;
+use recent::RecentRequests;
 use shared::SharedPages;
 use text::RedactedTexts;
-use visitor::{How, Visitor, posted, visitor};
+use visitor::{How, Visitor, address, bearer, posted, visitor};
 
 /// The pages, and the sessions.
 pub struct Console {
@@ -77,6 +80,7 @@ pub struct Console {
     texts: RedactedTexts,
     progress: Arc<ProgressLine>,
     streams: stream::PageStreams,
+    recent: RecentRequests,
 }
 
 /// A form of ours is small; but for a whole file.
@@ -93,6 +97,7 @@ impl Default for Console {
             texts: RedactedTexts::default(),
             progress: Arc::default(),
             streams: stream::PageStreams::default(),
+            recent: RecentRequests::default(),
         }
     }
 }
@@ -103,6 +108,14 @@ fn root(path: &str) -> &'static str {
         0 | 1 => "",
         2 => "../",
         _ => "../../",
+    }
+}
+
+/// What is answered to a visitor of whom nothing is known.
+fn nobody(parts: &Parts, request: &PageRequest) -> Reply {
+    match bearer(request) {
+        Some(_) => refused_bearer(parts, address(parts, request)),
+        None => sign_in::wanted(request),
     }
 }
 
@@ -169,17 +182,24 @@ impl PageServer for Console {
             return Reply::not_allowed(if takes_forms { "GET, HEAD, POST" } else { "GET, HEAD" });
         }
         let made = self.made(&visitor, &Form::of_query(request.uri.query()));
-        let frame =
-            Layout { parts, visitor: &visitor, root: root(path), here: None, elsewhere: !get, made: made.as_deref() };
+        let frame = Layout {
+            parts,
+            visitor: &visitor,
+            root: root(path),
+            here: None,
+            elsewhere: !get,
+            made: made.as_deref(),
+            by_itself: false,
+        };
         let reply = match path {
             "/console/login" | "/console/enter" | "/console/logout" => sign_in::answer(&self.sessions, frame, &request),
-            _ if visitor.how == How::Nobody => return sign_in::wanted(&request),
+            _ if visitor.how == How::Nobody => return refused::page(frame, &request, nobody(parts, &request)),
             _ if get => self.get(parts, frame, &request, by_itself).await,
             "/console/act" => self.act(parts, frame, &request).await,
             "/console/check" => self.check(parts, frame, &request).await,
             _ => Reply::not_allowed("GET, HEAD"),
         };
-        visitor.remembered(parts, &request, reply)
+        visitor.remembered(parts, &request, refused::page(frame, &request, reply))
     }
 
     async fn stream(
@@ -194,7 +214,9 @@ impl PageServer for Console {
         }
         let who = visitor(parts, &self.sessions, request, false);
         if who.how == How::Nobody {
-            return Some(Reply::problem(401, "sign in first"));
+            return Some(
+                bearer(request).map_or_else(|| Reply::problem(401, "sign in first"), |_| nobody(parts, request)),
+            );
         }
         let goes_on = || visitor(parts, &self.sessions, request, false).how != How::Nobody;
         match request.uri.path() {
@@ -219,6 +241,9 @@ impl Console {
             "/console/copy" => Reply::html(200, requests::copy(&at("requests"), &query).into_string()),
             _ => {
                 let gzip = takes_gzip(request.field("accept-encoding").unwrap_or(""));
+                if path == "/requests" && !by_itself {
+                    self.recent.look(parts);
+                }
                 let (now, of) = (Instant::now(), by_itself.then(|| drawn_from(&frame, request, gzip)));
                 if let Some(page) = of.as_ref().and_then(|of| self.shared.find(of, now)) {
                     return page;
@@ -344,7 +369,14 @@ impl Console {
                 page("", "Board", &board::board(&at(""), query, &days, &self.overview))
             }
             "/inventory" => page("inventory", "Inventory", &inventory::inventory(&at("inventory"), query)),
-            "/requests" => page("requests", "Requests", &requests::requests(&at("requests"), query)),
+            "/requests" => {
+                let at = at("requests");
+                if let Some(id) = query.some("one") {
+                    return Some((200, at.page("Request", &requests::one(&at, id, &self.recent))));
+                }
+                let at = Layout { by_itself: true, ..at };
+                Some((200, at.page("Requests", &requests::requests(&at, query, &self.recent))))
+            }
             "/explain" => page("explain", "Explain", &explain::explain(&at("explain"), query)),
             "/fleet" => {
                 // The board has the replicas, too: they are drawn anew from there, without etcd.

@@ -44,6 +44,8 @@ pub struct Layout<'a> {
     pub elsewhere: bool,
     /// What the press did that led here.
     pub made: Option<&'a str>,
+    /// Without a script it loads itself anew.
+    pub by_itself: bool,
 }
 
 impl Layout<'_> {
@@ -60,6 +62,7 @@ impl Layout<'_> {
                     link rel="icon" href={ (assets) "/icon.svg" };
                     link rel="stylesheet" href={ (assets) "/console.css" };
                     script src={ (assets) "/console.js" } defer {}
+                    @if self.by_itself { noscript { meta http-equiv="refresh" content="5"; } }
                 }
                 @let from = self.elsewhere.then(|| format!("{}{}", self.root, self.here.unwrap_or("")));
                 body data-base=(self.root) data-from=[from] {
@@ -244,7 +247,7 @@ fn split_comment(line: &str) -> (&str, &str) {
 }
 
 /// The parts of a line: inside quotes or not.
-fn strings(code: &str) -> Vec<(bool, &str)> {
+pub fn strings(code: &str) -> Vec<(bool, &str)> {
     let (mut parts, mut from, mut quote) = (Vec::new(), 0, None);
     for (at, c) in code.char_indices() {
         match (quote, c) {

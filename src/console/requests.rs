@@ -7,12 +7,14 @@ use super::differs::sides;
 use super::explain_form::ExplainQuestion;
 use super::form::Form;
 use super::page::{Layout, prose};
+use super::recent::RecentRequests;
 use super::shown::{plain, seconds};
-use super::sides::{MONOLITH, SERVICE, Tone};
+use super::sides::{MONOLITH, SERVICE, Tone, tone_of};
 use crate::admin::filter;
 use crate::compare::ComparisonResult;
 use crate::message::{ResultCode, percent_encoded};
 use crate::shadow::Ending;
+use crate::telemetry::{Event, EventFilter};
 
 /// The filters of the stream, and what stands in their boxes.
 const FILTERS: [(&str, &str, &str); 5] = [
@@ -23,11 +25,18 @@ const FILTERS: [(&str, &str, &str); 5] = [
     ("id", "Request id", ""),
 ];
 
-pub fn requests(frame: &Layout<'_>, query: &Form) -> Markup {
+/// Rows that stand there before the stream says more.
+const SHOWN: usize = 50;
+
+pub fn requests(frame: &Layout<'_>, query: &Form, recent: &RecentRequests) -> Markup {
     let given: Vec<String> =
         FILTERS.iter().filter_map(|(key, _, _)| Some(format!("{key}={}", percent_encoded(query.some(key)?)))).collect();
     let asked = given.join("&");
-    let wrong = filter(Some(&asked)).err();
+    let (wanted, wrong) = match filter(Some(&asked)) {
+        Ok(wanted) => (wanted, None),
+        Err(wrong) => (EventFilter::default(), Some(wrong)),
+    };
+    let rows: Vec<Markup> = recent.newest(&wanted, SHOWN).iter().filter_map(|event| row(frame, event, false)).collect();
     // A later file may have it: then its requests come.
     let unknown = query.some("route").filter(|name| {
         let generation = frame.parts.app.in_force.load();
@@ -52,16 +61,50 @@ pub fn requests(frame: &Layout<'_>, query: &Form) -> Markup {
             @if let Some(wrong) = wrong { p.pad.bad { "This filter cannot be read: " (prose(&wrong.to_string())) "." } } @else {
                 @if let Some(name) = unknown { p.pad.bad { "There is no route " code { (plain(name)) } ": nothing comes before the file names it." } }
                 div data-stream={ "console/stream?" (asked) } {
-                    p.pad.dim.empty.only-js { "Nothing came yet." }
+                    @if rows.is_empty() { p.pad.dim.empty { "Nothing came yet." } } @else { @for row in &rows { (row) } }
                 }
             }
-            noscript { p.pad.dim { "This list needs the script of the page. " code { "multilith logs --follow" } " shows the same on a terminal." } }
+            noscript { p.pad.dim { "Without a script the page has the last " (SHOWN) " and loads itself anew every five seconds. " code { "multilith logs --follow" } " shows all on a terminal." } }
         }
     }
 }
 
+/// A page of one request, which stays as it is.
+pub fn one(frame: &Layout<'_>, id: &str, recent: &RecentRequests) -> Markup {
+    let wanted = EventFilter { id: Some(id.to_owned()), ..EventFilter::default() };
+    let found = recent.newest(&wanted, 1);
+    let event = found.first().and_then(|event| Some((event, row(frame, event, true)?)));
+    html! {
+        div.head { div { h1 { "One request" } p.dim { code { (plain(id)) } } } span.grow {} div.acts { a.btn href={ (frame.root) "requests" } { "All requests" } } }
+        section.card aria-label="The request" {
+            @match event {
+                Some((event, drawn)) => {
+                    (drawn)
+                    @let copy = Form::read(format!("route={}&id={}", percent_encoded(&*event.route), percent_encoded(id)).as_bytes());
+                    @if event.data.contains("\"shadow\":\"sent\"") { noscript { div.pad { (self::copy(frame, &copy)) } } }
+                }
+                None => p.pad.dim { "It is not among the last requests that were kept. " code { "multilith logs" } " and the access log may have it." },
+            }
+        }
+    }
+}
+
+fn row(frame: &Layout<'_>, event: &Event, open: bool) -> Option<Markup> {
+    let generation = frame.parts.app.in_force.load();
+    let variant = |route: &str, side: &str| {
+        let entry = generation.routes.iter().find(|entry| entry.name() == route)?;
+        tone_of(&entry.policy, side)
+    };
+    markup(&event.data, frame.visitor.operates(), variant, open)
+}
+
 /// One request, as an event of the stream has it. A reader sees no query strings. `variant`: the colour of a route's variant.
 pub fn drawn(line: &str, values: bool, variant: impl Fn(&str, &str) -> Option<Tone>) -> Option<String> {
+    // An event's data is one line.
+    Some(markup(line, values, variant, false)?.into_string().replace(['\n', '\r'], " "))
+}
+
+fn markup(line: &str, values: bool, variant: impl Fn(&str, &str) -> Option<Tone>, open: bool) -> Option<Markup> {
     let value: Value = serde_json::from_str(line).ok()?;
     let text = |key: &str| value[key].as_str().unwrap_or("");
     let number = |key: &str| value[key].as_f64();
@@ -87,8 +130,8 @@ pub fn drawn(line: &str, values: bool, variant: impl Fn(&str, &str) -> Option<To
     };
     let side = tone.map_or("dim", |tone| tone.text);
     let took = number("duration_seconds").map_or_else(|| "–".to_owned(), seconds);
-    let drawn = html! {
-        details.req data-row=(plain(text("request_id"))) {
+    Some(html! {
+        details.req data-row=(plain(text("request_id"))) open[open] {
             summary {
                 span.dim.nw { (time) }
                 span class={ "meth" @if write { " w" } } { (plain(method)) }
@@ -104,14 +147,13 @@ pub fn drawn(line: &str, values: bool, variant: impl Fn(&str, &str) -> Option<To
                     @if !known.is_empty() { div { h3 { (title) } dl.kv { @for (word, said) in known { dt { (word) } dd { (plain(&said)) } } } } }
                 }
                 p { a href={ "explain?" (such(&value, &path).query()) } { "Explain such a request" } span.dim { ", without its headers, which are not kept" } }
+                noscript { p { a href={ "requests?one=" (percent_encoded(text("request_id"))) } { "This request alone" } } }
                 @if text("shadow") == "sent" {
                     div.copy data-fill={ "console/copy?route=" (percent_encoded(text("route"))) "&id=" (percent_encoded(text("request_id"))) } {}
                 }
             }
         }
-    };
-    // An event's data is one line.
-    Some(drawn.into_string().replace(['\n', '\r'], " "))
+    })
 }
 
 /// The question which route takes such a request. `path`: with the query, where it may be seen.

@@ -10,7 +10,7 @@ use super::login::{Holder, Sessions};
 use super::page::{Layout, said};
 use super::shown::plain;
 use super::visitor::{How, address, cookie, posted, set_cookie};
-use crate::admin::{PageRequest, Reply};
+use crate::admin::{PageRequest, Reply, guessed_wrong, tell_failure};
 use crate::message::percent_encoded;
 
 /// An unknown visitor asked for a page: a browser is shown where to sign in, a program is told what is missing.
@@ -89,7 +89,7 @@ fn sign_in(sessions: &Sessions, frame: Layout<'_>, request: &PageRequest) -> Rep
         return Reply::problem(403, "no sign-in over a plain connection");
     };
     let (now, from) = (Instant::now(), address(frame.parts, request));
-    if from.is_some_and(|from| !sessions.may_guess(from, now)) {
+    if from.is_some_and(|from| !frame.parts.guesses.may_guess(from, now)) {
         return shown(
             frame,
             sessions,
@@ -100,28 +100,13 @@ fn sign_in(sessions: &Sessions, frame: Layout<'_>, request: &PageRequest) -> Rep
         );
     }
     let Some(key) = frame.parts.app.admin_keys.find(form.get("token").trim()) else {
-        failed(frame, request);
-        if let Some(from) = from {
-            sessions.guessed_wrong(from, now);
-        }
+        guessed_wrong(frame.parts, from, "token");
         return shown(frame, sessions, request, form.get("next"), Some("This token is not known."), 403);
     };
     tracing::info!(name = &*key.name, "signed in at the console");
     // Another value than before: one that had leaked opens nothing.
     let value = sessions.open(Holder { name: key.name.clone(), role: key.role, key: Some(key) }, now);
     set_cookie(Reply::see_other(next_of(form.get("next"))), name, &value, &rest)
-}
-
-/// Each failure can be seen.
-fn failed(frame: Layout<'_>, request: &PageRequest) {
-    let from = address(frame.parts, request).map_or_else(|| "unknown".to_owned(), |from| from.to_string());
-    tracing::warn!(from, "a wrong token was given at the console");
-    frame
-        .parts
-        .app
-        .telemetry
-        .events
-        .publish("sign_in", "", || serde_json::json!({ "failed": true, "from": from }).to_string());
 }
 
 /// Only a page of ours: a path below the root, without a host. Behind the `?` stands a filter, in which a `:` is no scheme's.
@@ -160,7 +145,7 @@ fn follow(sessions: &Sessions, frame: Layout<'_>, request: &PageRequest) -> Repl
     let now = Instant::now();
     let (Some((name, rest)), Some(holder)) = (cookie(frame.parts, request), sessions.follow(form.get("link"), now))
     else {
-        failed(frame, request);
+        tell_failure(frame.parts, address(frame.parts, request), "link");
         let wrong =
             Some("This link was used already, or is older than a minute: print a new one with `multilith console`.");
         return Reply::html(403, frame.page("Enter", &enter(frame, sessions, "", wrong)));

@@ -9,7 +9,7 @@ use http::{HeaderName, header};
 use super::form::Form;
 use super::login::{Sessions, is_value};
 use super::shown::cut;
-use crate::admin::{PageRequest, Parts, Reply};
+use crate::admin::{PageRequest, Parts, Reply, came_from};
 use crate::compile::Role;
 
 /// The visitor of a page.
@@ -54,21 +54,13 @@ pub fn cookie(parts: &Parts, request: &PageRequest) -> Option<(&'static str, Str
     parts.address.ip().is_loopback().then(|| ("multilith_console", format!("Path={base}; {rest}")))
 }
 
-/// A peer in `trusted` says so; from anybody else it is not believed.
 fn came_by_https(parts: &Parts, request: &PageRequest) -> bool {
-    is_trusted(parts, request.peer)
-        && request.field("x-forwarded-proto").is_some_and(|proto| proto.eq_ignore_ascii_case("https"))
+    crate::admin::came_by_https(parts, request.peer, &request.fields)
 }
 
-fn is_trusted(parts: &Parts, peer: Option<IpAddr>) -> bool {
-    let generation = parts.app.in_force.load();
-    peer.is_some_and(|peer| generation.snapshot.server.trusted.iter().any(|network| network.contains(peer)))
-}
-
-/// Where the person sits: behind a trusted proxy what that says, else the peer.
+/// Where the person sits.
 pub fn address(parts: &Parts, request: &PageRequest) -> Option<IpAddr> {
-    let said = request.field("x-forwarded-for").and_then(|list| list.rsplit(',').next()?.trim().parse().ok());
-    said.filter(|_| is_trusted(parts, request.peer)).or(request.peer)
+    crate::admin::address(parts, request.peer, &request.fields)
 }
 
 /// Who asks. `touch`: a person did, not a page that redraws itself.
@@ -110,7 +102,8 @@ fn known(
     nobody()
 }
 
-fn bearer(request: &PageRequest) -> Option<&str> {
+/// The token that a program sent.
+pub fn bearer(request: &PageRequest) -> Option<&str> {
     let (scheme, token) = request.field(header::AUTHORIZATION.as_str())?.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
@@ -129,8 +122,7 @@ impl Visitor {
 
     /// The journal's `who`.
     pub fn who(&self, parts: &Parts, request: &PageRequest) -> String {
-        let from = address(parts, request).map(|address| format!(" from {address}")).unwrap_or_default();
-        format!("{} via console{from} ({})", self.name, browser(request.field("user-agent").unwrap_or("")))
+        format!("{} via console{}", self.name, came_from(parts, request.peer, &request.fields))
     }
 
     /// The browser: by its cookie; without one by the visitor's name and address, and by what it calls itself.
@@ -154,19 +146,6 @@ impl Visitor {
 pub fn set_cookie(reply: Reply, name: &str, value: &str, rest: &str) -> Reply {
     let set: HeaderName = header::SET_COOKIE;
     reply.with(set, format!("{name}={value}; {rest}"))
-}
-
-/// A class, not a version: what people mean when they say what they used.
-fn browser(agent: &str) -> &'static str {
-    let known = [
-        ("Firefox/", "Firefox"),
-        ("Edg/", "Edge"),
-        ("Chrome/", "Chrome"),
-        ("Safari/", "Safari"),
-        ("curl/", "curl"),
-        ("python", "Python"),
-    ];
-    known.iter().find(|(word, _)| agent.contains(word)).map_or("another program", |(_, name)| name)
 }
 
 /// A form that may change something: from a page of ours, by a cookie of ours, with the word that its page was given.

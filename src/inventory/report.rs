@@ -118,6 +118,14 @@ pub struct Described {
 }
 
 impl LearnedEndpoint {
+    /// Its first segment is a parameter of which one value was seen, as ids of a strange word are: a route with it would take
+    /// everything.
+    #[must_use]
+    pub fn begins_with_one_value(&self) -> bool {
+        let given = |one: &Described| one.why == "given in a file";
+        self.path.starts_with("/{") && self.parameters.first().is_some_and(|one| one.kinds <= 1 && !given(one))
+    }
+
     /// The most frequent of what the clients call themselves: `curl/8.5.0, okhttp/4.9.3 and 2 more`. Empty: nothing is known.
     #[must_use]
     pub fn asked_by(&self, most: usize) -> String {

@@ -3,6 +3,7 @@
 use std::ops::ControlFlow;
 
 use super::words;
+use crate::message::percent_decoded;
 
 /// Longer segments are values: no program has such a word in its routes.
 const LONGEST_WORD: usize = 48;
@@ -36,7 +37,7 @@ pub const fn example(kind: Option<SegmentKind>) -> &'static str {
 /// The value's kind if such a segment is not written in programs, `None` if it could be a word.
 fn value(segment: &str) -> Option<SegmentKind> {
     let bytes = segment.as_bytes();
-    if bytes.is_empty() {
+    if bytes.is_empty() || is_foreign_word(segment) {
         return None;
     }
     if bytes.iter().all(u8::is_ascii_digit) {
@@ -55,6 +56,17 @@ fn value(segment: &str) -> Option<SegmentKind> {
         return Some(SegmentKind::Version);
     }
     looks_made(segment, bytes).then_some(SegmentKind::Other)
+}
+
+/// `b%C3%BCcher`: letters, of which some are not ASCII, with hyphens between them.
+fn is_foreign_word(segment: &str) -> bool {
+    if !segment.contains('%') {
+        return false;
+    }
+    let text = percent_decoded(segment.as_bytes());
+    text.chars().take(LONGEST_WORD + 1).count() <= LONGEST_WORD
+        && !text.is_ascii()
+        && text.chars().all(|char| char.is_alphabetic() || char == '-' || char == '_')
 }
 
 fn looks_made(segment: &str, bytes: &[u8]) -> bool {
@@ -208,6 +220,8 @@ fn split_ending(segment: &str, is_ending: impl Fn(&str) -> bool) -> (&str, &str)
 #[must_use]
 pub fn slug_likeness(word: &str) -> f64 {
     let (stem, _) = split(word, Ends::Before);
+    let read = if is_foreign_word(stem) { percent_decoded(stem.as_bytes()) } else { stem.into() };
+    let stem = &*read;
     let bytes = stem.as_bytes();
     let mut sum = 0.0;
     if bytes.iter().any(u8::is_ascii_digit) {
@@ -401,7 +415,9 @@ mod tests {
             ("Ab3dE5fG", SegmentKind::Other),
             ("order10234", SegmentKind::Other),
             ("xkcdqrst", SegmentKind::Other),
-            ("Jos%C3%A9", SegmentKind::Other),
+            ("Jos%C3%A9%201", SegmentKind::Other),
+            ("a%FFb", SegmentKind::Other),
+            ("%E2%82%AC", SegmentKind::Other),
             ("HbSPYgUJnmmhATcupbGFPA", SegmentKind::Other),
             ("Ga0sIwvizJjHuycPqxyObf", SegmentKind::Other),
             ("pi_HvahqLeUGFywJN", SegmentKind::Other),
@@ -434,6 +450,9 @@ mod tests {
             "EditIssue!default.jspa",
             "A-1",
             "x64",
+            "b%C3%BCcher",
+            "Jos%C3%A9",
+            "%D0%B7%D0%B0%D0%BA%D0%B0%D0%B7%D1%8B-%D0%B0%D1%80%D1%85%D0%B8%D0%B2",
         ] {
             assert_eq!(value(segment), None, "{segment}");
         }

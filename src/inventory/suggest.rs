@@ -16,6 +16,11 @@ pub fn routes(report: &InventoryReport, mut names: BTreeSet<String>) -> String {
     let mut text = String::new();
     let mut group = None;
     for (path, endpoints) in by_path(report, |endpoint| endpoint.route.is_none()) {
+        if endpoints.iter().all(|endpoint| endpoint.begins_with_one_value()) {
+            let _ =
+                writeln!(text, "# {path}: one word was seen in its first place; such a route would take everything\n");
+            continue;
+        }
         let first = path.split('/').find(|segment| !segment.is_empty() && !segment.contains('{')).unwrap_or("");
         if group.as_deref() != Some(first) {
             let _ = writeln!(text, "{}# /{first}", if text.is_empty() { "" } else { "\n" });

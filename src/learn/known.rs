@@ -30,13 +30,13 @@ impl Learner {
     /// for.
     pub fn know(&self, from: &str, mut templates: Vec<Template>) -> Result<usize, ListRefused> {
         // Words before parameters of the same place: a parameter takes what no list names.
-        templates.sort_by(|one, other| one.as_str().cmp(other.as_str()));
+        templates.sort_by(|one, other| one.normal().cmp(other.normal()));
         let _telling = self.telling.lock();
         let mut lists = self.learned.lock().known.clone();
         if templates.is_empty() {
             lists.remove(from);
         } else {
-            let paths = templates.iter().map(|template| template.as_str().to_owned()).collect();
+            let paths = templates.iter().map(|template| template.normal().to_owned()).collect();
             lists.insert(from.to_owned(), paths);
         }
         if lists.len() > MOST_LISTS {

@@ -233,6 +233,6 @@ fn templates(snapshot: &Snapshot) -> Vec<(String, bool)> {
     let literal = settings.literal.iter().map(|literal| (literal.to_string(), false));
     let parameter = settings.parameter.iter().map(|parameter| (parameter.to_string(), true));
     let routes = snapshot.routes.iter().flat_map(|route| &route.rule.paths);
-    let routes = routes.map(|template| (template.as_str().to_owned(), false));
+    let routes = routes.map(|template| (template.normal().to_owned(), false));
     literal.chain(parameter).chain(routes).take(MOST_KNOWN).collect()
 }

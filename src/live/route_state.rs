@@ -19,6 +19,8 @@ pub struct RouteState {
     pub breaker: CircuitBreaker,
     held: Mutex<Option<Held>>,
     gate: OnceLock<Arc<GateCounters>>,
+    /// When the file first had it; `None`: when the process began.
+    came: Option<Instant>,
 }
 
 /// The dial in force of one route, and what it goes by.
@@ -57,6 +59,11 @@ impl RouteState {
         *self.held.lock() = Some(held);
     }
 
+    /// When a reload first had the route; `None`: it is in force since the process began.
+    pub const fn came(&self) -> Option<Instant> {
+        self.came
+    }
+
     /// As before the route's first generation.
     pub fn forget(&self) {
         *self.held.lock() = None;
@@ -84,6 +91,8 @@ pub struct Live {
     /// The newest text of the file was refused: what it wants is not known.
     file_refused: AtomicBool,
     challenges: Arc<Challenges>,
+    /// The first generation is in force: routes that come now are new.
+    is_begun: AtomicBool,
 }
 
 impl Live {
@@ -95,6 +104,7 @@ impl Live {
             stopping: AtomicBool::new(false),
             file_refused: AtomicBool::new(false),
             challenges: Arc::default(),
+            is_begun: AtomicBool::new(false),
         }
     }
 
@@ -114,7 +124,16 @@ impl Live {
 
     /// The state of a route, made on first use.
     pub fn route(&self, name: &Arc<str>) -> Arc<RouteState> {
-        Arc::clone(self.routes.lock().entry(Arc::clone(name)).or_default())
+        let made = || {
+            let came = self.is_begun.load(Ordering::Relaxed).then(Instant::now);
+            Arc::new(RouteState { came, ..RouteState::default() })
+        };
+        Arc::clone(self.routes.lock().entry(Arc::clone(name)).or_insert_with(made))
+    }
+
+    /// The routes of the first generation are known: those that come from now on are new.
+    pub fn begin(&self) {
+        self.is_begun.store(true, Ordering::Relaxed);
     }
 
     /// The dial of a route that has one.
@@ -155,5 +174,19 @@ impl Live {
     /// Presses or releases the button; it holds until it is set again, pressed also over a restart (see `keep_pressed`).
     pub fn set_monolith_only(&self, on: bool) {
         self.monolith_only.store(if on { 2 } else { 1 }, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn routes_that_come_later_know_when() {
+        let live = Live::new(Instant::now());
+        let (first, later): (Arc<str>, Arc<str>) = ("first".into(), "later".into());
+        assert_eq!(live.route(&first).came(), None);
+        live.begin();
+        assert!(live.route(&first).came().is_none() && live.route(&later).came().is_some());
     }
 }

@@ -137,7 +137,7 @@ fn take(
     let by_name: HashMap<&str, &StandingRoute> = routes.iter().map(|route| (&*route.name, route)).collect();
     let zombies: HashSet<&str> = zombies.iter().map(|zombie| &*zombie.path).collect();
     let is_open = |endpoint: &&LearnedEndpoint| {
-        if zombies.contains(&*endpoint.path) {
+        if zombies.contains(&*endpoint.path) || endpoint.begins_with_one_value() {
             return false;
         }
         let stage = endpoint.route.as_ref().and_then(|name| by_name.get(&**name));
@@ -186,7 +186,7 @@ fn take(
 fn own_route<'a>(endpoint: &'a LearnedEndpoint, written: &HashMap<&str, &Route>) -> Option<&'a str> {
     let name = endpoint.route.as_deref()?;
     let paths = &written.get(name)?.rule.paths;
-    paths.iter().any(|path| without_names(path.as_str()) == without_names(&endpoint.path)).then_some(name)
+    paths.iter().any(|path| without_names(path.normal()) == without_names(&endpoint.path)).then_some(name)
 }
 
 /// `/orders/{}` of `/orders/{id}`.
@@ -300,7 +300,7 @@ fn beside<'a>(
     for standing in routes.iter().filter(|route| route.dial.stage.answers() != Answers::Monolith) {
         let written = written.get(&*standing.name).copied();
         // A route that few ask for may have no endpoint that is listed.
-        let templates = written.into_iter().flat_map(|route| &route.rule.paths).map(Template::as_str);
+        let templates = written.into_iter().flat_map(|route| &route.rule.paths).map(Template::normal);
         let learned = traffic.of_route(&standing.name).iter().map(|endpoint| &*endpoint.path);
         for path in learned.chain(templates) {
             let resource = resource(path);

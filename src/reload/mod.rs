@@ -127,6 +127,7 @@ impl Reloader {
         });
         reloader.notify(&generation.snapshot);
         reloader.begin();
+        reloader.app.live.begin();
         reloader.tell_faults(generation.number, None, &generation.snapshot);
         let again = Arc::downgrade(&reloader);
         reloader.journal.when_changed(move |writable| {
@@ -255,7 +256,7 @@ impl Reloader {
         let Compiled { snapshot, mut diagnostics, .. } = compile_all(sources, &environment, &|_| None);
         let Some(snapshot) = snapshot else {
             let report = report_all(&diagnostics, sources).diagnostics;
-            self.keep_refusal(state.generation, &report);
+            self.keep_refusal(state.generation, &report, sources);
             tracing::error!(
                 "routes.toml was refused, the last good one stays in force:\n{}",
                 crate::diagnostic::render_all(&diagnostics, sources, false)
@@ -415,7 +416,7 @@ impl Reloader {
 
     fn refuse_all(&self, state: &mut State, diagnostics: &Diagnostics, sources: &Sources) -> ReloadOutcome {
         let report = report_all(diagnostics, sources).diagnostics;
-        self.keep_refusal(state.generation, &report);
+        self.keep_refusal(state.generation, &report, sources);
         for diagnostic in diagnostics {
             tracing::error!("{}: the last good file stays in force", diagnostic.message);
         }

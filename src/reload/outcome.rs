@@ -1,15 +1,20 @@
 //! What became of a reload, and why the newest text is not in force.
 
+use std::sync::Arc;
+
 use serde::Serialize;
 
 use crate::compile::Changes;
-use crate::diagnostic::{Code, Diagnostic, Entry};
+use crate::diagnostic::{Code, Diagnostic, Entry, Sources};
 
 /// Why the newest text is not in force.
 #[derive(Debug, Clone, Serialize)]
 pub struct LastError {
     pub at: String,
     pub diagnostics: Vec<Entry>,
+    /// What was looked at; empty where it could not be read.
+    #[serde(skip)]
+    pub sources: Arc<Sources>,
 }
 
 /// The outcome of a reload.

@@ -1,14 +1,20 @@
 //! Keeps why a file was refused: for the status, and once in the journal.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 
 use super::{LastError, Reloader};
-use crate::diagnostic::Entry;
+use crate::diagnostic::{Entry, Sources};
 
 impl Reloader {
     /// Keeps why the newest text is not in force, and writes it into the journal unless the journal has it already.
-    pub(super) fn keep_refusal(&self, generation: u64, report: &[Entry]) {
-        let new = LastError { at: Timestamp::now().to_string(), diagnostics: report.to_vec() };
+    pub(super) fn keep_refusal(&self, generation: u64, report: &[Entry], sources: &Sources) {
+        let new = LastError {
+            at: Timestamp::now().to_string(),
+            diagnostics: report.to_vec(),
+            sources: Arc::new(sources.clone()),
+        };
         let old = self.last_error.lock().replace(new);
         if old.is_some_and(|old| old.diagnostics == report) {
             return;

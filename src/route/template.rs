@@ -14,6 +14,8 @@ const MAX_SEGMENTS: usize = 128;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Template {
     text: Box<str>,
+    /// The same with its literals in normal form, where it is written otherwise.
+    normal: Option<Box<str>>,
     segments: Box<[Segment]>,
 }
 
@@ -61,7 +63,15 @@ impl Template {
             }
             segments.push(segment);
         }
-        Ok(Self { text: text.into(), segments: segments.into() })
+        let normal = in_normal_form(&segments);
+        let normal = (normal != text).then(|| normal.into());
+        Ok(Self { text: text.into(), normal, segments: segments.into() })
+    }
+
+    /// With its literals as a normalised path has them: `/b%C3%BCcher/{id}` of `/bücher/{id}`.
+    #[must_use]
+    pub fn normal(&self) -> &str {
+        self.normal.as_deref().unwrap_or(&self.text)
     }
 
     /// As written in the file.
@@ -121,6 +131,21 @@ impl Template {
         }
         parts.next().is_none()
     }
+}
+
+fn in_normal_form(segments: &[Segment]) -> String {
+    let mut text = String::new();
+    for segment in segments {
+        text.push('/');
+        match segment {
+            Segment::Literal(literal) => text.push_str(literal),
+            Segment::Parameter(Parameter { name, prefix, suffix }) => {
+                text.extend([&**prefix, "{", name, "}", suffix]);
+            }
+            Segment::Rest(name) => text.extend(["{*", name, "}"]),
+        }
+    }
+    text
 }
 
 impl fmt::Display for Template {

@@ -100,6 +100,8 @@ pub fn start(start: Start, control: &Handle) -> Result<Running, StartError> {
         ready: Arc::clone(&ready),
         address: sockets.admin,
         connections: shares.admin,
+        guesses: admin::Guesses::default(),
+        last_of_monolith: admin::LastOfMonolith::default(),
     };
     serve_admin(parts, sockets.metrics, control, &accept_loops);
     control.block_on(app.upstreams.first_look(FIRST_LOOK));

@@ -16,6 +16,15 @@ impl Store {
         self.ask(pressed).ok().flatten().unwrap_or(false)
     }
 
+    /// When it was released last, as RFC 3339; `None`: it is pressed, or never was.
+    pub fn button_released_at(&self) -> Option<Box<str>> {
+        let sql = "SELECT journal.at FROM button JOIN journal ON journal.id = button.row WHERE button.pressed = 0";
+        let at = |database: &mut super::Database| {
+            database.read(|connection| connection.query_row(sql, [], |row| row.get(0)).optional())
+        };
+        self.ask(at).ok().flatten()
+    }
+
     /// Keeps that it was set, with a row of the journal. `reason` may be empty; the row says in any case which way it went.
     pub fn keep_button(
         &self,

@@ -142,7 +142,7 @@ fn each_token_has_a_name_and_a_role() {
             assert_eq!(posted(&edge, method, target, &fields, body), status, "{who} {method} {target}");
         }
     }
-    edge.await_log_line(&["big red button", "by=anna"]);
+    edge.await_log_line(&["big red button", "by=\"anna via api from 127.0.0.1"]);
     assert_eq!(posted(&edge, "GET", "/api/v1/status", &["Authorization: Bearer the-token-of-nobody"], ""), 401);
     for name in ["owner", "grafana", "anna"] {
         std::fs::remove_file(path(name)).expect("the file is still there");

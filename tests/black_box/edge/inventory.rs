@@ -367,3 +367,51 @@ fn the_progress_of_each_hour_survives_a_restart() {
     let (_, page) = edge.admin_json("GET", "/api/v1/progress?since=soon");
     assert_eq!(page["status"], 400);
 }
+
+#[test]
+fn a_route_whose_path_is_not_ascii_is_found_and_its_word_is_no_id() {
+    let books = "[routes.books]\npath = \"/b\u{fc}cher/{id}\"\nstage = \"monolith\"\n";
+    let (edge, _origins) = trusting(books);
+    let mut client = edge.client();
+    for number in 0..40 {
+        let from = format!("X-Forwarded-For: 192.0.2.{}", number % 4);
+        client.request("GET", &format!("/b%C3%BCcher/{number}"), &[&from]);
+        client.request("GET", &format!("/m%C3%B6bel/{number}"), &[&from]);
+    }
+    let inventory = learned(&edge, 80);
+    assert_eq!(endpoint(&inventory, "GET", "/b%C3%BCcher/{id}")["route"], "books");
+    assert_eq!(endpoint(&inventory, "GET", "/m%C3%B6bel/{id}")["route"], Value::Null);
+    let steps = edge.admin_json("GET", "/api/v1/next").1;
+    let paths: Vec<&str> = steps.as_array().expect("a list").iter().filter_map(|step| step["path"].as_str()).collect();
+    assert!(paths.contains(&"/m%C3%B6bel/{id}") && !paths.iter().any(|path| path.starts_with("/{")), "{steps:#}");
+    let own = steps.as_array().expect("a list").iter().find(|step| step["path"] == "/b%C3%BCcher/{id}");
+    assert_eq!(own.map(|step| &step["route"]), Some(&"books".into()), "it has a route already: {steps:#}");
+}
+
+#[test]
+fn what_the_button_brought_to_the_monolith_makes_no_zombie_once_it_is_released() {
+    let (edge, _origins) = trusting("");
+    let press = |on: bool| {
+        let body = format!("{{\"on\":{on}}}");
+        let length = format!("Content-Length: {}", body.len());
+        let mut client = crate::harness::Client::connect(edge.admin_address());
+        let host = edge.admin_address();
+        let head = format!(
+            "POST /api/v1/monolith-only HTTP/1.1\r\nHost: {host}\r\nX-Multilith: 1\r\nContent-Type: application/json\r\n{length}\r\n\r\n{body}"
+        );
+        client.send(head);
+        assert_eq!(client.response().status(), 200);
+    };
+    let zombie = || {
+        let steps = edge.admin_json("GET", "/api/v1/next").1;
+        steps.as_array().expect("a list").iter().find(|step| step["kind"] == "zombie").cloned()
+    };
+    press(true);
+    traffic(&edge);
+    second_client(&edge);
+    learned(&edge, 190);
+    let while_pressed = zombie().expect("the monolith gets what is migrated");
+    assert!(while_pressed["reasons"].to_string().contains("the big red button is on"), "{while_pressed:#}");
+    press(false);
+    assert_eq!(zombie(), None);
+}

@@ -28,6 +28,7 @@ mod keepalive;
 mod lifecycle;
 mod limits;
 mod live_stream;
+mod not_sure;
 mod observing;
 mod passthrough;
 mod planning;

@@ -40,7 +40,12 @@ fn a_person_moves_a_route_step_by_step_and_back() {
     let (_, lines, _) = verb(&edge, &["journal", "users", "--json", "--last", "1"]);
     let last: Value = serde_json::from_str(&lines).expect("one object a line");
     assert_eq!((&last["seq"], &last["to"]["stage"]), (&4.into(), &"monolith".into()));
-    assert!(last["who"].as_str().is_some_and(|who| who.contains("claimed")), "{last}");
+    assert!(
+        last["who"]
+            .as_str()
+            .is_some_and(|who| who.contains("claimed") && who.ends_with(" via cli from 127.0.0.1 (multilith)")),
+        "{last}"
+    );
 }
 
 #[test]
@@ -364,7 +369,8 @@ fn the_journal_says_who_pressed_the_button_why_and_which_file_was_refused() {
     for (index, reason) in ["pressed: the shop is down", "released"].into_iter().enumerate() {
         let said = (text(index, "action"), text(index, "route"), text(index, "reason"));
         assert_eq!(said, ("button".to_owned(), "null".to_owned(), reason.to_owned()));
-        assert!(text(index, "who").starts_with("loopback (claimed "), "{}", text(index, "who"));
+        let who = text(index, "who");
+        assert!(who.starts_with("loopback (claimed ") && who.contains(" via cli from 127.0.0.1"), "{who}");
     }
     assert_eq!((text(2, "action"), text(2, "by")), ("refused".to_owned(), "file".to_owned()));
     assert_eq!(text(2, "who"), edge.path().display().to_string());
