@@ -12,7 +12,7 @@ use super::outcome::{BadForm, Done, NotNow};
 use super::page::{Layout, just_done, prose};
 use super::route::{shown_before, sure};
 use super::rule::{self, RuleCommand};
-use super::shown::{code, count, counted, cut, percent, plain, seconds, sentence};
+use super::shown::{code, count, counted, cut, percent, seconds, sentence};
 use super::sides::{is_copied, p99, sides};
 use super::verdict::{error_rate, side};
 use super::visitor::LONGEST;
