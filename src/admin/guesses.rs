@@ -1,4 +1,4 @@
-//! Wrong tokens, whether a form or a program gave them: of one address few in a minute, and each can be seen.
+//! Wrong tokens: a form takes few of one address in a minute, and whoever gave them, they can be seen.
 
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
@@ -57,13 +57,16 @@ pub fn tell_failure(parts: &Parts, address: Option<IpAddr>, by: &'static str) {
     events.publish("sign_in", "", || serde_json::json!({ "failed": true, "from": from, "by": by }).to_string());
 }
 
-/// What a program with a wrong token is answered. One with the right token is never asked to wait: it shares its address with
-/// whoever guesses there.
+/// What a program with a wrong token is answered. It does not wait: one with the right token may share its address, and people who sign
+/// in do. The first few of a minute are told.
 pub fn refused_bearer(parts: &Parts, address: Option<IpAddr>) -> Reply {
-    if address.is_some_and(|address| !parts.guesses.may_guess(address, Instant::now())) {
-        return Reply::problem(429, "too many wrong tokens from your address: wait a minute");
+    let now = Instant::now();
+    if address.is_none_or(|address| parts.refused_bearers.may_guess(address, now)) {
+        if let Some(address) = address {
+            parts.refused_bearers.guessed_wrong(address, now);
+        }
+        tell_failure(parts, address, "bearer");
     }
-    guessed_wrong(parts, address, "bearer");
     Reply::problem(401, "this token is not known: send the admin token: `Authorization: Bearer TOKEN`")
 }
 

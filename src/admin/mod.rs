@@ -68,7 +68,10 @@ pub struct Parts {
     pub address: SocketAddr,
     /// Connections that may be open at once.
     pub connections: u64,
+    /// Wrong tokens in the form.
     pub guesses: Guesses,
+    /// Those of programs, of which so many are told.
+    pub refused_bearers: Guesses,
     pub last_of_monolith: LastOfMonolith,
 }
 

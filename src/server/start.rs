@@ -101,6 +101,7 @@ pub fn start(start: Start, control: &Handle) -> Result<Running, StartError> {
         address: sockets.admin,
         connections: shares.admin,
         guesses: admin::Guesses::default(),
+        refused_bearers: admin::Guesses::default(),
         last_of_monolith: admin::LastOfMonolith::default(),
     };
     serve_admin(parts, sockets.metrics, control, &accept_loops);
