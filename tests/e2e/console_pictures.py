@@ -28,6 +28,7 @@ PICTURES = [
     ("inventory", "inventory", []),
     ("journal", "journal", []),
     ("upstreams", "upstreams", []),
+    ("explain", "explain?method=GET&url=%2Fsearch%3Fq%3Dtea", []),
     ("file", "file", []),
     ("ask", "route/search", ["Go all the same"]),
     ("rule", "route/search", ["Ignore"]),

@@ -106,6 +106,9 @@ SCREENS = [
     "journal",
     "journal?q=by:nobody",
     "upstreams",
+    "fleet",
+    "explain",
+    "explain?method=GET&url=%2Fusers%2F7",
     "file",
     "console/act?do=press",
     "console/act?do=reload",
@@ -336,7 +339,7 @@ def test_who_may_only_look_sees_no_button_and_no_value(shop, browser, tmp_path_f
     field.send_keys("a-wrong-one", Keys.ENTER)
     await_in(browser, "the refusal", lambda one: "not known" in one.page_source)
     sign_in(browser, url, "reader-token-of-the-tests-too")
-    for page in ("", "route/read-user", "inventory", "journal", "upstreams", "file", "requests"):
+    for page in ("", "route/read-user", "inventory", "journal", "upstreams", "fleet", "explain", "file", "requests"):
         browser.get(url + page)
         source = browser.page_source
         assert "eve · read" in source and "do=press" not in source and "data-dialog" not in source, page

@@ -7,7 +7,8 @@ use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::{Arc, Mutex};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, LazyLock, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -32,12 +33,18 @@ pub(crate) fn free_address() -> SocketAddr {
 }
 
 /// Holds a free port until the listener is dropped: none of those that the system gives to connections and to whoever asks for
-/// any, so that a program that is started again finds it free.
+/// any, so that a program that is started again finds it free; and no port twice, since many tests look for one at a time.
 pub(super) fn reserve() -> TcpListener {
     const LOWEST: u16 = 10_000;
+    static GIVEN: AtomicU32 = AtomicU32::new(0);
+    static FIRST: LazyLock<u32> = LazyLock::new(|| fastrand::u32(..u32::from(u16::MAX)));
     let range = std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap_or_default();
-    let given = range.split_whitespace().next().and_then(|first| first.parse().ok()).unwrap_or(32_768);
-    let own = || TcpListener::bind(("127.0.0.1", fastrand::u16(LOWEST..given.max(LOWEST + 1)))).ok();
+    let end = range.split_whitespace().next().and_then(|first| first.parse().ok()).unwrap_or(32_768).max(LOWEST + 1);
+    let next = || {
+        let turn = FIRST.wrapping_add(GIVEN.fetch_add(1, Ordering::Relaxed)) % u32::from(end - LOWEST);
+        LOWEST + u16::try_from(turn).expect("less than the range is long")
+    };
+    let own = || TcpListener::bind(("127.0.0.1", next())).ok();
     (0..100).find_map(|_| own()).unwrap_or_else(|| TcpListener::bind("127.0.0.1:0").expect("loopback has a free port"))
 }
 
