@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::harness::{Client, Edge, Origin, Reply, eventually};
+use crate::harness::{Client, Edge, Origin, PATIENCE, Reply, eventually, within};
 
 /// Longer than any limit here, much shorter than the defaults.
 const SOON: Duration = Duration::from_secs(8);
@@ -170,14 +170,15 @@ fn a_body_that_drips_and_an_answer_that_is_read_in_drops_are_cut() {
     assert_eq!(answer.head().content_length(), Some(64 * 1024 * 1024));
     let (mut said, mut read) = (None, 0);
     let refused = || edge.metric("multilith_refused_total", &[("reason", "min_rate")]);
-    // Never a pause that another limit would see.
-    eventually("both cut", || {
+    // Never a pause that another limit would see. A rate is that of ten seconds, looked at when something was waited for.
+    let both_cut = within(3 * PATIENCE, || {
         if said.is_none() && (body.try_send("1\r\nx\r\n").is_err() || !body.stays_quiet(Duration::from_millis(5))) {
             said = body.try_response(false).ok().map(|response| response.status());
         }
         read += answer.try_exactly(16 * 1024).map_or(0, |bytes| bytes.len());
         (said.is_some() && refused() >= 2.0).then_some(())
     });
+    assert!(both_cut.is_some(), "answered {said:?}, and {} were cut", refused());
     assert_eq!(said, Some(408));
     assert!(start.elapsed() >= Duration::from_secs(9), "cut after {:?}", start.elapsed());
     assert!(read < 64 * 1024 * 1024 && answer.until_closed().is_err(), "the answer passed for a whole one");
