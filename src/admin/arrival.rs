@@ -6,9 +6,6 @@ use http::HeaderMap;
 
 use super::Parts;
 
-/// The command line calls itself so.
-pub const OUR_AGENT: &str = concat!("multilith/", env!("CARGO_PKG_VERSION"));
-
 fn field<'a>(fields: &'a HeaderMap, name: &str) -> Option<&'a str> {
     fields.get(name).and_then(|value| value.to_str().ok())
 }
@@ -62,7 +59,7 @@ mod tests {
     #[test]
     fn a_program_is_named_by_its_class() {
         for (agent, class) in [
-            (OUR_AGENT, "multilith"),
+            (crate::client::OUR_AGENT, "multilith"),
             ("Mozilla/5.0 (X11) Gecko/20100101 Firefox/140.0", "Firefox"),
             ("curl/8.5.0", "curl"),
             ("", "another program"),

@@ -41,10 +41,14 @@ impl Guesses {
     }
 }
 
-/// A wrong token came from there: it counts, and can be seen.
-pub fn guessed_wrong(parts: &Parts, address: Option<IpAddr>, by: &'static str) {
+/// A wrong token came into the form from there: it counts, and can be seen.
+pub fn guessed_wrong(parts: &Parts, address: Option<IpAddr>) {
+    count(parts, &parts.guesses, address, "token");
+}
+
+fn count(parts: &Parts, guesses: &Guesses, address: Option<IpAddr>, by: &'static str) {
     if let Some(address) = address {
-        parts.guesses.guessed_wrong(address, Instant::now());
+        guesses.guessed_wrong(address, Instant::now());
     }
     tell_failure(parts, address, by);
 }
@@ -60,12 +64,9 @@ pub fn tell_failure(parts: &Parts, address: Option<IpAddr>, by: &'static str) {
 /// What a program with a wrong token is answered. It does not wait: one with the right token may share its address, and people who sign
 /// in do. The first few of a minute are told.
 pub fn refused_bearer(parts: &Parts, address: Option<IpAddr>) -> Reply {
-    let now = Instant::now();
-    if address.is_none_or(|address| parts.refused_bearers.may_guess(address, now)) {
-        if let Some(address) = address {
-            parts.refused_bearers.guessed_wrong(address, now);
-        }
-        tell_failure(parts, address, "bearer");
+    let told = &parts.refused_bearers;
+    if address.is_none_or(|address| told.may_guess(address, Instant::now())) {
+        count(parts, told, address, "bearer");
     }
     Reply::problem(401, "this token is not known: send the admin token: `Authorization: Bearer TOKEN`")
 }

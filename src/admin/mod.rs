@@ -20,7 +20,7 @@ mod turns;
 
 pub use access::from_our_pages;
 pub use api::{explained, regions};
-pub use arrival::{OUR_AGENT, address, came_by_https, came_from};
+pub use arrival::{address, came_by_https, came_from};
 pub use button::press;
 pub use comparisons::{NotReplayed, ask_again, forget, prepared};
 pub use events::{Manner, filter, has_room, head as stream_head, left, stream};

@@ -143,7 +143,7 @@ pub async fn answer(parts: &Arc<Parts>, caller: &Caller, below: &str, asked: &Ap
 /// What the gate of a route says now; `None`: it has none.
 pub(super) fn gate_of(parts: &Parts, route: &str) -> Option<GateReport> {
     let generation = parts.app.in_force.load();
-    let entry = generation.routes.iter().find(|entry| entry.name() == route)?;
+    let entry = generation.named(route)?;
     parts.gates.report(entry)
 }
 

@@ -108,8 +108,10 @@ impl Reply {
 
     /// Why it was refused; `None`: it is no problem.
     pub fn detail(&self) -> Option<String> {
-        let value: serde_json::Value =
-            serde_json::from_slice(&self.body).ok().filter(|_| self.content_type == PROBLEM)?;
+        if self.content_type != PROBLEM {
+            return None;
+        }
+        let value: serde_json::Value = serde_json::from_slice(&self.body).ok()?;
         value["detail"].as_str().map(str::to_owned)
     }
 

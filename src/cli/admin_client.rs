@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::de::DeserializeOwned;
 
 use super::AdminArgs;
-use crate::admin::OUR_AGENT;
+use crate::client::OUR_AGENT;
 use crate::compile::admin_address;
 use crate::reload::{ConfigSource, environment};
 

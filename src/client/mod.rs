@@ -30,6 +30,9 @@ pub mod tls;
 mod translated;
 mod url;
 
+/// What this program calls itself where it asks somebody.
+pub const OUR_AGENT: &str = concat!("multilith/", env!("CARGO_PKG_VERSION"));
+
 pub use ask::{AskError, Request, Response};
 pub use connect::{ConnectError, connect};
 pub use end::End;

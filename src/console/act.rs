@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use maud::{Markup, html};
 
-use super::ask::{Question, Why, question};
+use super::ask::{Question, Why, question, reason};
 use super::evidence::{self, EvidenceCommand};
 use super::form::{Form, expected};
 use super::meaning::{ANEW, NOT_TAKEN_BACK, approved, meaning, words};
@@ -12,10 +12,9 @@ use super::outcome::{BadForm, Done, NotNow};
 use super::page::{Layout, just_done, prose};
 use super::route::{shown_before, sure};
 use super::rule::{self, RuleCommand};
-use super::shown::{code, count, counted, cut, percent, seconds, sentence};
+use super::shown::{code, count, counted, percent, seconds, sentence};
 use super::sides::{is_copied, p99, sides};
 use super::verdict::{error_rate, side};
-use super::visitor::LONGEST;
 use crate::admin::{Parts, RouteSide, RouteStatus, Window, press, route_status, seen};
 use crate::diagnostic::plural;
 use crate::gate::JournalEntry;
@@ -255,7 +254,7 @@ fn figures(row: &RouteStatus) -> Markup {
 
 /// Does it.
 pub async fn done(parts: &Arc<Parts>, act: Command, form: &Form, who: &str) -> Done {
-    let reason = cut(form.get("reason").trim(), LONGEST).to_owned();
+    let reason = reason(form);
     match act {
         Command::Press => {
             press(parts, true, who, &reason).await;

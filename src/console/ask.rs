@@ -2,8 +2,9 @@
 
 use maud::{Markup, html};
 
+use super::form::Form;
 use super::page::Layout;
-use super::shown::plain;
+use super::shown::{cut, plain};
 use super::visitor::LONGEST;
 
 /// What a page asks before an act.
@@ -31,6 +32,21 @@ impl Why {
     }
 }
 
+/// What a person wrote into the box.
+pub fn reason(form: &Form) -> String {
+    cut(form.get("reason").trim(), LONGEST).to_owned()
+}
+
+/// Where a person says why.
+pub fn reason_box(is_needed: bool) -> Markup {
+    html! {
+        label.f {
+            @if is_needed { "Why?" } @else { span { "Why? " span.dim { "may be left empty" } } }
+            input type="text" name="reason" maxlength=(LONGEST) required[is_needed] autocomplete="off";
+        }
+    }
+}
+
 pub fn question(frame: &Layout<'_>, word: &str, asked: &Question<'_>, what: &Markup) -> Markup {
     let Question { title, button, class, hidden, why } = *asked;
     html! {
@@ -41,10 +57,7 @@ pub fn question(frame: &Layout<'_>, word: &str, asked: &Question<'_>, what: &Mar
                 @for (name, value) in hidden.iter().filter(|(_, value)| !value.is_empty()) { input type="hidden" name=(name) value=(value); }
                 (what)
                 @if let Why::Unasked(instead) = why { p.lab { (instead) } } @else {
-                    label.f {
-                        @if why == Why::Needed { "Why?" } @else { span { "Why? " span.dim { "may be left empty" } } }
-                        input type="text" name="reason" maxlength=(LONGEST) required[why == Why::Needed] autocomplete="off";
-                    }
+                    (reason_box(why == Why::Needed))
                     p.lab { "It is written to the journal with your name, " b { (plain(&frame.visitor.name)) } "." }
                 }
                 div.acts {

@@ -4,13 +4,12 @@ use std::sync::Arc;
 
 use maud::{Markup, html};
 
-use super::ask::{Question, Why, question};
+use super::ask::{Question, Why, question, reason};
 use super::differs::sides;
 use super::form::{Form, expected};
 use super::outcome::{BadForm, Done, NotNow};
 use super::page::{Layout, prose};
 use super::shown::{count, counted, cut, percent, plain, seconds, sentence};
-use super::visitor::LONGEST;
 use crate::admin::{Parts, ask_again, forget, prepared};
 use crate::compare::{AgainReport, Report, SideReport, status_word};
 use crate::message::percent_encoded;
@@ -83,7 +82,7 @@ pub async fn ask(
 
 fn has_gate(parts: &Parts, route: &str) -> bool {
     let generation = parts.app.in_force.load();
-    generation.routes.iter().any(|entry| entry.name() == route && entry.policy.gate.is_some())
+    generation.named(route).is_some_and(|entry| entry.policy.gate.is_some())
 }
 
 /// What is gone afterwards.
@@ -121,7 +120,7 @@ pub async fn done(parts: &Arc<Parts>, command: EvidenceCommand, form: &Form, who
 }
 
 async fn reset(parts: &Arc<Parts>, route: String, form: &Form, who: &str) -> Done {
-    let reason = cut(form.get("reason").trim(), LONGEST).to_owned();
+    let reason = reason(form);
     if reason.is_empty() {
         return Done::Refused(400, "say why it is forgotten".to_owned());
     }
@@ -141,8 +140,7 @@ async fn reset(parts: &Arc<Parts>, route: String, form: &Form, who: &str) -> Don
 }
 
 async fn replayed(parts: &Arc<Parts>, (route, number): (&str, u64), form: &Form, who: &str) -> Done {
-    let lines = form.get("headers").lines().map(str::trim).filter(|line| !line.is_empty());
-    let given = match lines.map(ExplainRequest::header).collect() {
+    let given = match ExplainRequest::headers(form.get("headers")) {
         Ok(given) => given,
         Err(why) => return Done::Refused(400, why.to_string()),
     };

@@ -19,7 +19,7 @@ pub fn explain(frame: &Layout<'_>, query: &Form) -> Markup {
     let route = query.some("route");
     if let (false, Some(name)) = (given, route) {
         let generation = frame.parts.app.in_force.load();
-        let entry = generation.routes.iter().find(|entry| entry.name() == name);
+        let entry = generation.named(name);
         question =
             entry.and_then(|entry| Some(ExplainQuestion::of_rule(&entry.route.as_ref()?.rule))).unwrap_or(question);
     }
@@ -115,8 +115,7 @@ fn decided(frame: &Layout<'_>, answer: &Explained) -> Markup {
 /// A variant has its own colour, and a redirect none.
 fn tone(frame: &Layout<'_>, answer: &Explained) -> Option<Tone> {
     let generation = frame.parts.app.in_force.load();
-    let entry = generation.routes.iter().find(|entry| Some(entry.name()) == answer.route.as_deref());
-    let variant = entry.and_then(|entry| tone_of(&entry.policy, &answer.side));
+    let variant = answer.route.as_deref().and_then(|route| tone_of(&generation, route, &answer.side));
     variant.or(match &*answer.upstream {
         "none" => None,
         "monolith" => Some(MONOLITH),

@@ -33,8 +33,7 @@ impl ExplainQuestion {
     }
 
     pub fn request(&self) -> Result<ExplainRequest, NotAsked> {
-        let lines = self.headers.lines().map(str::trim).filter(|line| !line.is_empty());
-        let mut headers = lines.map(ExplainRequest::header).collect::<Result<Vec<_>, _>>()?;
+        let mut headers = ExplainRequest::headers(&self.headers)?;
         if !self.cookie.is_empty() {
             headers.push(("Cookie".to_owned(), self.cookie.clone()));
         }

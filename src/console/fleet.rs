@@ -52,6 +52,7 @@ pub async fn fleet(frame: &Layout<'_>) -> Markup {
 fn by_region(frame: &Layout<'_>, sums: &[RegionSums]) -> Markup {
     let now = Timestamp::now();
     let own = frame.parts.app.fleet.as_ref().and_then(|fleet| fleet.region());
+    let generation = frame.parts.app.in_force.load();
     let pair =
         |[monolith, service]: [u64; 2]| html! { span.mono { (count(monolith)) } " / " span.serv { (count(service)) } };
     html! {
@@ -63,7 +64,7 @@ fn by_region(frame: &Layout<'_>, sums: &[RegionSums]) -> Markup {
             table.w.even {
                 thead { tr { th scope="col" { "Region" } th scope="col" { "Route" } th scope="col" { "Dial" } th.r scope="col" { "Asked" } th.r scope="col" { "Failed" } th.r scope="col" { "Refused" } th scope="col" { "Said" } } }
                 tbody { @for sums in sums.iter().take(MOST_SUMS) {
-                    @let known = frame.parts.app.in_force.load().routes.iter().any(|entry| entry.name() == sums.route);
+                    @let known = generation.named(&sums.route).is_some();
                     tr {
                         td { b { (plain(&sums.region)) } @if own.is_some_and(|own| *own.name == *sums.region) { " " span.dim { "this one" } } }
                         td data-l="Route" { @if known { (frame.route_link(&sums.route)) } @else { span.name { (plain(&sums.route)) } } }

@@ -91,10 +91,7 @@ pub fn one(frame: &Layout<'_>, id: &str, recent: &RecentRequests) -> Markup {
 
 fn row(frame: &Layout<'_>, event: &Event, open: bool) -> Option<Markup> {
     let generation = frame.parts.app.in_force.load();
-    let variant = |route: &str, side: &str| {
-        let entry = generation.routes.iter().find(|entry| entry.name() == route)?;
-        tone_of(&entry.policy, side)
-    };
+    let variant = |route: &str, side: &str| tone_of(&generation, route, side);
     markup(&event.data, frame.visitor.operates(), variant, open)
 }
 

@@ -34,7 +34,7 @@ const NOT_SURE: &str = "What has no tick above is not shown yet";
 pub fn route(frame: &Layout<'_>, name: &str, moves: &[JournalEntry]) -> Option<Markup> {
     let (parts, window) = (frame.parts, Window::default());
     let generation = parts.app.in_force.load();
-    let entry = generation.routes.iter().find(|entry| entry.name() == name)?;
+    let entry = generation.named(name)?;
     let row = route_row(parts, &generation, entry, window);
     let pressed = parts.app.live.monolith_only(generation.snapshot.server.monolith_only);
     let uptime = parts.app.live.uptime(window.now).as_secs_f64();

@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use maud::{Markup, html};
 
+use super::ask::{reason, reason_box};
 use super::form::Form;
 use super::outcome::{BadForm, Done, NotNow};
 use super::page::{Layout, prose, said};
-use super::shown::{code, count, counted, cut, percent, plain, sentence};
+use super::shown::{code, count, counted, percent, plain, sentence};
 use super::taken::{ORDER, TakenExamples, list_of};
-use super::visitor::LONGEST;
 use crate::admin::Parts;
 use crate::compare::{FieldPath, FieldReport, FieldSegment, REDACTED, Report};
 use crate::config::FileRule;
@@ -213,10 +213,7 @@ fn written(frame: &Layout<'_>, rule: &RuleCommand, edit: &RuleEdit, word: &str) 
                     input type="hidden" name="word" value=(word);
                     input type="hidden" name="expect" value=(edit.generation);
                     @for (name, value) in hidden.iter().filter(|(_, value)| !value.is_empty()) { input type="hidden" name=(name) value=(value); }
-                    label.f {
-                        @if rule.needs_reason() { "Why?" } @else { span { "Why? " span.dim { "may be left empty" } } }
-                        input type="text" name="reason" maxlength=(LONGEST) required[rule.needs_reason()] autocomplete="off";
-                    }
+                    (reason_box(rule.needs_reason()))
                     p.lab { "It is written to the journal with your name, " b { (plain(&frame.visitor.name)) } "; then to the file, and it is in force." }
                     div.acts {
                         a.btn href={ (frame.root) (rule.page()) } data-cancel { "Leave it" }
@@ -267,7 +264,7 @@ fn meaning(frame: &Layout<'_>, rule: &RuleCommand) -> Markup {
 /// The examples of a route hold values, and not shapes alone.
 fn keeps_values(parts: &Parts, route: &str) -> bool {
     let generation = parts.app.in_force.load();
-    let entry = generation.routes.iter().find(|entry| entry.name() == route);
+    let entry = generation.named(route);
     let compare = entry.and_then(|entry| entry.policy.shadow.as_ref()?.compare.as_ref());
     compare.is_some_and(|compare| compare.examples == Examples::Values)
 }
@@ -337,7 +334,7 @@ fn figures(compared: u64, field: &FieldReport) -> Markup {
 
 /// Writes it.
 pub async fn done(parts: &Arc<Parts>, rule: RuleCommand, form: &Form, who: &str) -> Done {
-    let reason = cut(form.get("reason").trim(), LONGEST).to_owned();
+    let reason = reason(form);
     if reason.is_empty() && rule.needs_reason() {
         return Done::Refused(400, "say why it does not count".to_owned());
     }

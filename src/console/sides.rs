@@ -7,7 +7,7 @@ use super::shown::{large_percent, plain};
 use super::spark;
 use crate::admin::{RouteSide, RouteStatus};
 use crate::endpoint::UpstreamId;
-use crate::migration::Policy;
+use crate::proxy::Generation;
 
 /// The classes of one colour: of a text, of an area, of a line, of a square in a legend.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,8 +41,9 @@ pub fn sides(route: &RouteStatus) -> impl Iterator<Item = (&RouteSide, Tone)> {
     route.sides.iter().zip(tones(route.sides.iter().map(|side| side.is_monolith)))
 }
 
-/// The colour of a side that stands in a line about a request.
-pub fn tone_of(policy: &Policy, side: &str) -> Option<Tone> {
+/// The colour of a variant of a route in a line about a request.
+pub fn tone_of(generation: &Generation, route: &str, side: &str) -> Option<Tone> {
+    let policy = &generation.named(route)?.policy;
     let are_monolith = policy.variants.iter().map(|variant| variant.upstream == UpstreamId::MONOLITH);
     let mut variants = policy.variants.iter().zip(tones(are_monolith));
     variants.find(|(variant, _)| *variant.name == *side).map(|(_, tone)| tone)

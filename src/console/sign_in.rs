@@ -100,7 +100,7 @@ fn sign_in(sessions: &Sessions, frame: Layout<'_>, request: &PageRequest) -> Rep
         );
     }
     let Some(key) = frame.parts.app.admin_keys.find(form.get("token").trim()) else {
-        guessed_wrong(frame.parts, from, "token");
+        guessed_wrong(frame.parts, from);
         return shown(frame, sessions, request, form.get("next"), Some("This token is not known."), 403);
     };
     tracing::info!(name = &*key.name, "signed in at the console");

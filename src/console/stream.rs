@@ -191,11 +191,7 @@ pub async fn requests(
     };
     let values = visitor.operates();
     let app = Arc::clone(&parts.app);
-    let variant = move |route: &str, side: &str| {
-        let generation = app.in_force.load();
-        let entry = generation.routes.iter().find(|entry| entry.name() == route)?;
-        tone_of(&entry.policy, side)
-    };
+    let variant = move |route: &str, side: &str| tone_of(&app.in_force.load(), route, side);
     let written = move |event: &Event| match event.kind {
         "request" => drawn(&event.data, values, &variant)
             .map_or_else(String::new, |html| format!("event: request\ndata: {html}\n\n")),

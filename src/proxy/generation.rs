@@ -64,6 +64,11 @@ impl RouteInForce {
 pub const UNMATCHED: &str = "unmatched";
 
 impl Generation {
+    /// The route of this name.
+    pub fn named(&self, name: &str) -> Option<&RouteInForce> {
+        self.routes.iter().find(|entry| entry.name() == name)
+    }
+
     /// Brings a snapshot together with its pools, meters and keys. Routes that stay keep their state and their series. Must be
     /// called within the control runtime, which keeps pools and keys true to the world.
     pub fn assemble(

@@ -24,7 +24,7 @@ impl Reloader {
     /// Where an act would lead, without doing it.
     pub fn preview(&self, route: &str, asked: RequestedMove) -> Result<Preview, NotMoved> {
         let generation = self.app.in_force.load();
-        let entry = generation.routes.iter().find(|entry| entry.name() == route).ok_or(NotMoved::NoRoute)?;
+        let entry = generation.named(route).ok_or(NotMoved::NoRoute)?;
         let held = entry.state.held().unwrap_or_else(|| Held::of_file(entry.policy.dial));
         let (_, to) = leads_to(&generation, entry, &held.standing, asked)?;
         if !matches!(to.stage, Stage::Monolith | Stage::Split) && !has_service(entry) {
@@ -37,7 +37,7 @@ impl Reloader {
     /// depends on none. What is moved is tried in the whole file.
     pub fn route_under(&self, route: &str, to: Dial) -> Result<Arc<Route>, NotMoved> {
         let generation = self.app.in_force.load();
-        let entry = generation.routes.iter().find(|entry| entry.name() == route).ok_or(NotMoved::NoRoute)?;
+        let entry = generation.named(route).ok_or(NotMoved::NoRoute)?;
         if entry.dial.stage == to.stage {
             return entry.route.clone().ok_or(NotMoved::NoRoute);
         }

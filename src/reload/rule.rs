@@ -179,7 +179,7 @@ impl Reloader {
             });
         }
         let generation = self.app.in_force.load();
-        let entry = generation.routes.iter().find(|entry| entry.name() == asked.route);
+        let entry = generation.named(asked.route);
         let entry = entry.ok_or(RuleNotMade::Unwritable(RuleUnwritable::NoRoute))?;
         let held = entry.state.held().unwrap_or_else(|| Held::of_file(entry.policy.dial));
         let author = Author { by: By::Person, who, reason, verdict: None };

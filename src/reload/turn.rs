@@ -177,7 +177,7 @@ impl Reloader {
         generation: &'e Generation,
         request: &MoveRequest<'_>,
     ) -> Result<Intent<'e>, NotMoved> {
-        let entry = generation.routes.iter().find(|entry| entry.name() == request.route).ok_or(NotMoved::NoRoute)?;
+        let entry = generation.named(request.route).ok_or(NotMoved::NoRoute)?;
         let file = entry.state.held().map_or(entry.policy.dial, |held| held.file);
         let held = entry.state.held().unwrap_or_else(|| Held::of_file(file));
         let standing = &held.standing;

@@ -48,6 +48,11 @@ impl ExplainRequest {
         let (name, value) = text.split_once(':').ok_or_else(|| ExplainError::Header(text.to_owned()))?;
         Ok((name.trim().to_owned(), value.trim().to_owned()))
     }
+
+    /// The same, one a line.
+    pub fn headers(text: &str) -> Result<Vec<(String, String)>, ExplainError> {
+        text.lines().map(str::trim).filter(|line| !line.is_empty()).map(Self::header).collect()
+    }
 }
 
 /// The answer; `explain --json` prints it.

@@ -11,7 +11,7 @@ use http_body_util::BodyExt as _;
 use instant_acme::{BodyWrapper, BytesResponse, Error, HttpClient};
 use rustls::ClientConfig;
 
-use crate::client::{FetchError, Url, fetch};
+use crate::client::{FetchError, OUR_AGENT, Url, fetch};
 use crate::message::Name;
 
 /// For one request; an authority signs in seconds.
@@ -47,7 +47,7 @@ async fn ask(
     for (name, value) in &parts.headers {
         // The library's own name and ours.
         if name == http::header::USER_AGENT {
-            head.fields.set(Name::UserAgent, concat!("multilith/", env!("CARGO_PKG_VERSION")).as_bytes());
+            head.fields.set(Name::UserAgent, OUR_AGENT.as_bytes());
         } else {
             head.fields.append(name.as_str(), value.as_bytes());
         }

@@ -10,7 +10,7 @@ use pingora::upstreams::peer::Peer as _;
 use tokio::time::timeout;
 
 use crate::client::ask::ask_over;
-use crate::client::{AskError, End, FetchError, Peer, Request, Response, Url, fetch};
+use crate::client::{AskError, End, FetchError, OUR_AGENT, Peer, Request, Response, Url, fetch};
 use crate::endpoint::HttpVersions;
 use crate::message::{Fields, Framing, Name, Piece, RequestHead};
 
@@ -152,7 +152,7 @@ impl Collector {
         } else {
             fields.append(Name::ContentType, b"application/x-protobuf");
         }
-        fields.append(Name::UserAgent, concat!("multilith/", env!("CARGO_PKG_VERSION")).as_bytes());
+        fields.append(Name::UserAgent, OUR_AGENT.as_bytes());
         for (name, value) in &self.headers {
             fields.set(name, value.as_bytes());
         }
