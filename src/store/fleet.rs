@@ -52,7 +52,7 @@ impl Store {
     /// The last number of the fleet that each route has here.
     pub fn fleet_numbers(&self) -> Result<Vec<(Box<str>, u64)>, StoreError> {
         self.ask(|database| {
-            database.read(|connection| {
+            database.read_since(3, |connection| {
                 let sql = "SELECT route, MAX(seq) FROM journal WHERE origin = ?1 AND route IS NOT NULL GROUP BY route";
                 let mut statement = connection.prepare(sql)?;
                 let rows = statement.query_map([FLEET], |row| {
@@ -66,7 +66,7 @@ impl Store {
     /// What the fleet has not heard of yet: the route, `""` for the button, and the record.
     pub fn unsent(&self) -> Result<Vec<UnsentRow>, StoreError> {
         self.ask(|database| {
-            database.read(|connection| {
+            database.read_since(3, |connection| {
                 let mut statement = connection.prepare("SELECT route, data FROM unsent ORDER BY route")?;
                 let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
                 rows.collect()

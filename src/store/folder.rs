@@ -87,8 +87,8 @@ pub(super) fn look(state_dir: &Path) -> Result<Connection, StoreError> {
     let connection = Connection::open_with_flags(state_dir.join(DATABASE), flags)?;
     connection.busy_timeout(PATIENCE)?;
     let (found, known) = (schema::version(&connection)?, schema::newest());
-    // An older one is brought up to date by the process that holds the lock.
-    if found == known { Ok(connection) } else { Err(StoreError::Newer { found, known }) }
+    // That of an older program tells where routes were moved to, too: this one serves while that one still holds the lock.
+    if (1..=known).contains(&found) { Ok(connection) } else { Err(StoreError::Newer { found, known }) }
 }
 
 fn private(path: &Path) -> io::Result<File> {

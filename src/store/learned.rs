@@ -25,7 +25,7 @@ impl Store {
     /// What was kept last under this name.
     pub fn learned(&self, name: &'static str) -> Result<Option<Vec<u8>>, StoreError> {
         self.ask(move |database| {
-            database.read(|connection| {
+            database.read_since(2, |connection| {
                 let sql = "SELECT data FROM learned WHERE name = ?1";
                 connection.query_row(sql, [name], |row| row.get(0)).optional()
             })

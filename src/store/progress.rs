@@ -59,7 +59,7 @@ impl Store {
     /// The hours from this one on, the oldest first.
     pub fn progress_since(&self, hour: u32) -> Result<Vec<ProgressRow>, StoreError> {
         self.ask(move |database| {
-            database.read(|connection| {
+            database.read_since(2, |connection| {
                 let sql = "SELECT * FROM progress WHERE hour >= ?1 ORDER BY hour";
                 let mut statement = connection.prepare(sql)?;
                 let rows = statement.query_map([hour], read)?;

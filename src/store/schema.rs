@@ -12,6 +12,15 @@ pub(super) fn newest() -> i64 {
     i64::try_from(STEPS.len()).expect("a handful of steps")
 }
 
+/// A database as an older program has left it.
+#[cfg(test)]
+pub(super) fn make_older(connection: &Connection, version: usize) -> rusqlite::Result<()> {
+    for step in &STEPS[..version] {
+        connection.execute_batch(step)?;
+    }
+    connection.pragma_update(None, "user_version", i64::try_from(version).expect("a handful of steps"))
+}
+
 /// Checks the file and brings it to the newest version, each step in a transaction of its own.
 pub(super) fn prepare(connection: &mut Connection) -> Result<(), StoreError> {
     check(connection)?;

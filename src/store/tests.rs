@@ -274,6 +274,39 @@ fn two_processes_take_turns_and_the_second_reads_meanwhile() {
 }
 
 #[test]
+fn the_database_of_an_older_program_is_read_while_that_one_still_holds_it() {
+    for version in 1..schema::newest() {
+        let folder = Folder::new();
+        fs::create_dir_all(&folder.0).expect("made");
+        let connection = rusqlite::Connection::open(folder.database()).expect("a database");
+        schema::make_older(&connection, usize::try_from(version).expect("a handful")).expect("made");
+        connection
+            .execute_batch(
+                "INSERT INTO journal (id, route, seq, at, action, \"by\", who, generation, reason)
+                     VALUES (1, 'a', 1, '2026-11-28T10:00:00Z', 'rollback', 'gate', 'gate', 1, 'worse');
+                 INSERT INTO dial VALUES ('a', 1, 'canary', 0, 'canary', 10000, '', 'gate', 0, 0, 0, '2026-11-28T10:00:00Z');
+                 INSERT INTO button VALUES (1, 1, 1);",
+            )
+            .expect("written");
+        let lock = fs::File::create(folder.0.join("multilith.lock")).expect("made");
+        lock.lock().expect("free");
+        let store = Store::open(&folder.0);
+        assert!(matches!(store.status().trouble, Some(StoreError::InUse)));
+        let dials = store.dials().expect("it may look");
+        assert_eq!((dials.len(), dials[0].kept.dial), (1, canary(0)), "version {version}");
+        assert!(store.button_is_pressed());
+        assert_eq!(store.newest("a", 9).expect("it may look").len(), 1);
+        assert_eq!(store.learned("inventory").expect("no table yet"), None);
+        assert!(store.progress_since(0).expect("it may look").is_empty());
+        assert!(store.fleet_numbers().expect("no column yet").is_empty());
+        assert!(store.unsent().expect("no table yet").is_empty());
+        lock.unlock().expect("let go");
+        until("it takes over", || store.status().trouble.is_none());
+        assert_eq!(append(&store, "a", 0, 500).seq, 2);
+    }
+}
+
+#[test]
 fn a_database_that_was_removed_is_not_written_into_the_void() {
     let folder = Folder::new();
     let store = Store::open(&folder.0);

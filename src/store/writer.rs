@@ -10,6 +10,7 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use super::error::StoreError;
 use super::folder::{self, Held};
+use super::schema;
 
 /// How soon the lock of another process is tried again.
 const AGAIN_IN_USE: Duration = Duration::from_millis(100);
@@ -160,6 +161,15 @@ impl Database {
             Access::Look(Some(connection)) => Ok(work(connection)?),
             Access::Look(None) | Access::Closed => Err(self.trouble()),
         }
+    }
+
+    /// The same of a table that older databases lack, which may be read before they are brought up to date.
+    pub(super) fn read_since<T: Default>(
+        &self,
+        first: i64,
+        work: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+    ) -> Result<T, StoreError> {
+        self.read(|connection| if schema::version(connection)? < first { Ok(T::default()) } else { work(connection) })
     }
 
     /// In one transaction: after an error nothing of it is kept.
