@@ -14,6 +14,7 @@ pub mod fleet;
 pub mod guard;
 pub mod inventory;
 pub mod learn;
+pub mod listener;
 pub mod live;
 pub mod message;
 pub mod migration;

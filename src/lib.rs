@@ -8,11 +8,12 @@
 //! | layer | what it does |
 //! |---|---|
 //! | [`cli`] | one file a verb; prints, decides the exit code |
-//! | [`server`] | from a snapshot to a running server: listeners, connections, runtimes, the end |
+//! | [`server`] | from a snapshot to a running server: sockets, runtimes, certificates by ACME, the end |
 //! | [`admin`] | the API, metrics and health, on a listener of their own |
 //! | [`console`] | the pages over the same structs as the API, drawn on the server |
 //! | [`reload`] | the file changed: read, parse, compile, swap, or keep what is in force and say why |
 //! | [`gate`] | the clock that asks [`migration::gate`] and moves the dial; the journal of moves |
+//! | [`listener`] | a client's connection from its accept to its end: addresses, TLS, which thread, one request after another |
 //! | [`proxy`] | a request's way: one list of steps in the order in which they happen, and the one driver that runs them |
 //! | [`downstream`] | the client's end of a connection: HTTP/1 and HTTP/2, deadlines, what is refused on it |
 //! | [`plan`] | what would happen and what to do next: a file tried on what was learned |
@@ -41,7 +42,7 @@
 //! changes, [`live::RouteState`] is what moves. A request loads one [`proxy::Generation`] at its start and holds it to its end. What
 //! rooms share while the proxy runs is one handle, [`proxy::App`].
 //!
-//! There is one way through the proxy, for HTTP/1 and HTTP/2 on either end. [`server`] accepts a connection and reads a head with
+//! There is one way through the proxy, for HTTP/1 and HTTP/2 on either end. [`listener`] takes a connection and reads a head with
 //! [`downstream`]; [`proxy::serve`] runs [`proxy::Steps`] over it, and moves bodies in both directions at once between the
 //! client's end and the upstream's ([`client::End`]). Both ends are state machines with `poll_` methods that own what they have
 //! not written: dropping a future that polls them loses nothing. A head stays the bytes that came ([`message`]); what no step
@@ -75,6 +76,6 @@ pub mod reload;
 pub mod server;
 
 pub use multilith_data_plane::{
-    client, compare, compile, config, diagnostic, downstream, endpoint, fleet, guard, inventory, learn, live, message,
-    migration, notify, proxy, route, shadow, store, telemetry, upstream,
+    client, compare, compile, config, diagnostic, downstream, endpoint, fleet, guard, inventory, learn, listener, live,
+    message, migration, notify, proxy, route, shadow, store, telemetry, upstream,
 };

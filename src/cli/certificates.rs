@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use crate::compile::{Certificate, Snapshot};
 use crate::diagnostic::{Code, Diagnostic, Diagnostics, Sources};
-use crate::server::tls::{TlsCause, TlsError, check_client_authority, read, trusting};
+use crate::listener::tls::{TlsCause, TlsError, check_client_authority, read, trusting};
 use crate::upstream::{PeerProblem, certificate_problem};
 
 /// Programs renew certificates earlier than this; one that is closer to its end was forgotten.

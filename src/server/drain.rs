@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::connections::Connections;
+use crate::listener::Connections;
 
 /// How a drain ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

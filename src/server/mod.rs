@@ -1,23 +1,17 @@
 //! From a snapshot to a running server: listeners, runtimes, background tasks and their order, the end.
 
 mod acme;
-mod connection;
-mod connections;
 mod descriptors;
 mod drain;
 mod hand_over;
 mod listen;
 mod observer;
-mod proxied;
-mod rebind;
 mod replica;
 mod running;
 mod service_manager;
 mod signals;
 mod start;
 mod start_error;
-mod threads;
-pub mod tls;
 
 pub use hand_over::{Inheritance, Stays};
 pub use listen::{Bound, ListenError};

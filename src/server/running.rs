@@ -9,12 +9,12 @@ use pingora::server::ListenFds;
 use pingora_runtime::Runtime;
 use tokio::sync::watch;
 
-use super::connections::Connections;
 use super::drain::{Drained, drain};
 use super::hand_over::{Stays, hand_over};
 use super::replica;
 use crate::compile::Snapshot;
 use crate::gate::Gates;
+use crate::listener::Connections;
 use crate::proxy::App;
 use crate::reload::Reloader;
 

@@ -1,8 +1,8 @@
 //! Why a server does not start, with the remedy.
 
 use super::listen::ListenError;
-use super::tls::TlsError;
 use crate::fleet::FleetError;
+use crate::listener::tls::TlsError;
 use crate::live::BadToken;
 
 /// Why a server did not start. Nothing of it is left running.

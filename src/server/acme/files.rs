@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::client::Url;
-use crate::server::tls::{Pair, TlsError, read_both};
+use crate::listener::tls::{Pair, TlsError, read_both};
 
 /// The account, and the address that the authority has of us.
 #[derive(Serialize, Deserialize)]

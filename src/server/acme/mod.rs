@@ -21,8 +21,8 @@ use tokio::sync::{Mutex, watch};
 
 use crate::compile;
 use crate::fleet::{Fleet, NotShared};
+use crate::listener::tls::{Certificates, Pair, Validity};
 use crate::live::Live;
-use crate::server::tls::{Certificates, Pair, Validity};
 use files::Files;
 use order::OrderError;
 use shared::FleetShare;

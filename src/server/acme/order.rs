@@ -18,8 +18,8 @@ use super::http::Http;
 use super::{Acme, serial};
 use crate::compile;
 use crate::fleet::{FleetTurn, NotShared, SharedWhile};
+use crate::listener::tls::{ChallengeGuard, Pair, TlsError, trusting};
 use crate::live::Expected;
-use crate::server::tls::{ChallengeGuard, Pair, TlsError, trusting};
 
 /// Until the authority has seen the proof, and until it has signed.
 const POLLING: RetryPolicy = RetryPolicy::new().timeout(Duration::from_secs(90));

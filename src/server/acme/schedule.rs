@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::server::tls::Validity;
+use crate::listener::tls::Validity;
 
 /// After the first failure; each further one waits three times as long. Let's Encrypt lets five proofs of a host fail in an hour.
 const FIRST_PAUSE: Duration = Duration::from_secs(30);

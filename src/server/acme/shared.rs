@@ -11,8 +11,8 @@ use super::files::{Files, KeptAccount};
 use super::order::{self, OrderError};
 use super::{Acme, serial};
 use crate::fleet::{Fleet, FleetTurn, NotShared, SharedWhile};
+use crate::listener::tls::{Certificates, ChallengeGuard, Pair};
 use crate::live::{Expected, Live};
-use crate::server::tls::{Certificates, ChallengeGuard, Pair};
 
 /// A replica that does not show a proof by then is not waited for: the authority may not ask it.
 const SHOWN: Duration = Duration::from_secs(10);

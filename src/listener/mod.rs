@@ -1,0 +1,13 @@
+//! A client's connection from its accept to its end: who may have one, the addresses a balancer tells, TLS, on which thread it is
+//! served, and one request after another.
+
+mod connection;
+mod connections;
+mod proxied;
+mod rebind;
+mod threads;
+pub mod tls;
+
+pub use connection::HttpListener;
+pub use connections::Connections;
+pub use threads::Threads;
