@@ -5,6 +5,7 @@ use std::task::{Context, Poll, ready};
 
 use bytes::BytesMut;
 use http::{Method, StatusCode, Version};
+use tokio::net::TcpStream;
 
 use super::read::{poll_append, poll_body, poll_look};
 use super::{Outbox, Socket, UpstreamFault};
@@ -285,6 +286,26 @@ impl Conn {
                 Reading::Head { .. } | Reading::Switched => {
                     return Poll::Ready(Err(UpstreamFault::Malformed("no body is awaited")));
                 }
+            }
+        }
+    }
+
+    /// The socket and how many bytes of the body are still to come, if the rest may pass without being read: a long one of a known
+    /// length on plain TCP, of which nothing was read ahead.
+    #[must_use]
+    pub fn rest(&self) -> Option<(&TcpStream, u64)> {
+        match (&self.socket, &self.reading) {
+            (Socket::Tcp(socket), Reading::Length(left)) if self.unread.is_empty() => Some((socket, *left)),
+            _ => None,
+        }
+    }
+
+    /// So many bytes of [`rest`](Self::rest) have passed.
+    pub fn passed(&mut self, bytes: u64) {
+        if let Reading::Length(left) = &mut self.reading {
+            *left = left.saturating_sub(bytes);
+            if *left == 0 {
+                self.reading = Reading::Over;
             }
         }
     }

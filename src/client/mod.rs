@@ -21,6 +21,7 @@ mod nameko;
 mod opening;
 mod outbox;
 mod peer;
+pub mod pipe;
 pub mod prometheus;
 mod publish;
 pub mod read;

@@ -42,6 +42,7 @@ mod response_buffer;
 mod rewriting;
 mod sign_in;
 mod spill;
+mod splice;
 mod tunnel;
 
 pub use access::Access;

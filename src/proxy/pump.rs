@@ -15,7 +15,7 @@ use super::replay_buffer::{KEPT, ReplayBuffer};
 use super::reply::{After, after};
 use super::response_buffer::{self, ResponseBuffer};
 use super::tunnel::Tunnel;
-use super::{Steps, sign_in};
+use super::{Steps, sign_in, splice};
 use crate::client::{self, End, NotRun, http1};
 use crate::message::Framing;
 
@@ -237,6 +237,16 @@ impl Pump<'_, '_> {
             self.client.put_head(head, framing);
         }
         while self.response == ResponseState::Body && self.takes_more() {
+            match splice::poll(self, cx) {
+                None => {}
+                Some(Poll::Pending) => break,
+                Some(Poll::Ready(Ok(last))) => {
+                    *moved = true;
+                    self.passed_on(last);
+                    continue;
+                }
+                Some(Poll::Ready(Err(fault))) => return Poll::Ready(Outcome::Upstream(fault)),
+            }
             let piece = match self.upstream.poll_piece(cx) {
                 Poll::Ready(Ok(piece)) => piece,
                 Poll::Ready(Err(fault)) => return Poll::Ready(Outcome::Upstream(fault)),
@@ -252,15 +262,20 @@ impl Pump<'_, '_> {
                 None => self.client.put(piece),
             }
             self.upstream.passed(length);
-            if last && self.upload != Upload::Open {
-                // The upstream is done, however slow the client is.
-                self.exchange.permit = None;
-            }
-            if last && self.held.is_none() {
-                self.response = ResponseState::Flushing;
-            }
+            self.passed_on(last);
         }
         self.poll_held(cx, moved)
+    }
+
+    /// Some of the body was put, and with `last` all of it.
+    fn passed_on(&mut self, last: bool) {
+        if last && self.upload != Upload::Open {
+            // The upstream is done, however slow the client is.
+            self.exchange.permit = None;
+        }
+        if last && self.held.is_none() {
+            self.response = ResponseState::Flushing;
+        }
     }
 
     /// More of the response's body may be put.

@@ -16,16 +16,18 @@ pub struct Shares {
     pub idle: u64,
     /// Connections to the admin listener.
     pub admin: u64,
+    /// Pipes through which long bodies pass, of two descriptors each.
+    pub pipes: u64,
 }
 
 impl Shares {
     /// `limit` is what may be open, `open` what is before the first client comes, `idle` what is wanted at most.
     pub fn of(limit: u64, open: u64, idle: u64) -> Self {
-        // Files, health checks, name servers and copies have as many as the admin listener.
+        // Files, pipes, health checks, name servers and copies have as many as the admin listener.
         let admin = (limit / 8).clamp(8, MOST_ADMIN);
         let left = limit.saturating_sub(open).saturating_sub(2 * admin);
         let idle = idle.min(left / 4);
-        Self { clients: ((left - idle) / 2).max(1), idle, admin }
+        Self { clients: ((left - idle) / 2).max(1), idle, admin, pipes: admin / 8 }
     }
 
     /// The limit that this number of clients needs.
@@ -58,7 +60,7 @@ mod tests {
     fn what_is_shared_out_is_never_more_than_there_is() {
         for limit in [64, 128, 256, 1024, 4096, 65_536, 1_048_576] {
             for open in [20, 40] {
-                let Shares { clients, idle, admin } = Shares::of(limit, open, 1024);
+                let Shares { clients, idle, admin, .. } = Shares::of(limit, open, 1024);
                 assert!(clients > 1 && admin >= 8, "{limit}: {clients} {admin}");
                 assert!(open + 2 * clients + idle + 2 * admin <= limit, "{limit}: {clients} {idle} {admin}");
             }

@@ -23,6 +23,7 @@ use super::replica;
 use super::running::Running;
 use super::start_error::StartError;
 use crate::admin;
+use crate::client::pipe;
 use crate::compile::{ServerSettings, Snapshot};
 use crate::console::Console;
 use crate::diagnostic::{Code, Diagnostic};
@@ -105,6 +106,7 @@ pub fn start(start: Start, control: &Handle) -> Result<Running, StartError> {
     serve_admin(parts, sockets.metrics, control, &accept_loops);
     control.block_on(app.upstreams.first_look(FIRST_LOOK));
 
+    pipe::allow(usize::try_from(shares.pipes).unwrap_or(usize::MAX));
     let connections = Arc::new(Connections::new(shares.clients));
     let steps = Steps {
         app: Arc::clone(&app),

@@ -13,6 +13,7 @@ use http::{Method, Version};
 use head::{may_begin, remains};
 
 use super::{ClientFault, Pace, SignedIn, Timer, WriteStall};
+use crate::client::pipe::Pipe;
 use crate::client::read::{poll_append, poll_body, poll_look};
 use crate::client::{Outbox, Socket};
 use crate::message::{ChunkReader, Framing, Malformed, Name, Piece, RequestHead, digits, head_end, stays_open, take};
@@ -78,6 +79,8 @@ pub struct Http1Connection {
     /// Before the next request.
     empty_lines: u8,
     outbox: Outbox,
+    /// Behind the outbox: a long body passes through it.
+    pipe: Option<Pipe>,
     reading: Reading,
     writing: Writing,
     version: Version,
@@ -105,6 +108,7 @@ impl Http1Connection {
             searched: 0,
             empty_lines: 0,
             outbox: Outbox::default(),
+            pipe: None,
             reading: Reading::Over,
             writing: Writing::Over,
             version: Version::HTTP_11,
@@ -361,7 +365,7 @@ impl Http1Connection {
     /// How many bytes of a body may be put; 0: it waits for the client.
     #[must_use]
     pub const fn room(&self) -> usize {
-        self.outbox.room()
+        if self.pipe.is_some() { 0 } else { self.outbox.room() }
     }
 
     /// Bytes of the response's body that were put.
@@ -373,7 +377,7 @@ impl Http1Connection {
     /// The connection may have another request: both messages are whole, and the client has not left.
     #[must_use]
     pub fn may_go_on(&self) -> bool {
-        self.stays && self.is_read() && self.writing == Writing::Over && self.outbox.is_empty()
+        self.stays && self.is_read() && self.writing == Writing::Over && self.outbox.is_empty() && self.pipe.is_none()
     }
 
     /// What a tunnel needs behind a `101`: the socket, what was read ahead, the timer.

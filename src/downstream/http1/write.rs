@@ -1,8 +1,9 @@
 //! The response that a connection of HTTP/1 puts, and the end of the connection behind it.
 
 use std::future::poll_fn;
+use std::io;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -10,6 +11,8 @@ use http::{StatusCode, Version};
 use tokio::io::AsyncWrite as _;
 
 use super::{ClientFault, Http1Connection, Writing};
+use crate::client::Socket;
+use crate::client::pipe::Pipe;
 use crate::client::read::poll_look;
 use crate::message::{Framing, Name, Piece, ResponseHead, put_chunk, put_last_chunk, put_length};
 
@@ -114,12 +117,46 @@ impl Http1Connection {
         self.stays = false;
     }
 
+    /// The response has a body of a known length of which this much is still to be put, and a pipe may bring it: all that was put
+    /// before has left, and the connection is plain TCP.
+    #[must_use]
+    pub fn takes_pipe(&self) -> Option<u64> {
+        match (&self.socket, self.writing) {
+            (Socket::Tcp(_), Writing::Length(left)) if self.outbox.is_empty() && self.pipe.is_none() => Some(left),
+            _ => None,
+        }
+    }
+
+    /// Puts what is in the pipe, at most as much as [`takes_pipe`](Self::takes_pipe) says.
+    pub fn put_pipe(&mut self, pipe: Pipe) {
+        if let Writing::Length(left) = self.writing {
+            let left = left.saturating_sub(pipe.len() as u64);
+            self.writing = if left == 0 { Writing::Over } else { Writing::Length(left) };
+        }
+        self.bytes_sent += pipe.len() as u64;
+        self.pipe = Some(pipe);
+    }
+
+    fn poll_pipe(&mut self, cx: &mut Context<'_>, moved: &mut bool) -> Poll<io::Result<()>> {
+        if let (Some(pipe), Socket::Tcp(socket)) = (&mut self.pipe, &self.socket) {
+            while !pipe.is_empty() {
+                ready!(pipe.poll_drain(cx, socket))?;
+                *moved = true;
+            }
+        }
+        self.pipe = None;
+        Poll::Ready(Ok(()))
+    }
+
     /// Sends what was put. Ready: nothing is left. `moved` is set when something left.
     pub fn poll_send(&mut self, cx: &mut Context<'_>, moved: &mut bool) -> Poll<Result<(), ClientFault>> {
-        if self.outbox.is_empty() && !self.stall.is_blocked() {
+        if self.outbox.is_empty() && self.pipe.is_none() && !self.stall.is_blocked() {
             return self.outbox.poll_send(cx, &mut self.socket, moved).map_err(ClientFault::Gone);
         }
-        let sent = self.outbox.poll_send(cx, &mut self.socket, moved);
+        let mut sent = self.outbox.poll_send(cx, &mut self.socket, moved);
+        if self.pipe.is_some() && matches!(sent, Poll::Ready(Ok(()))) {
+            sent = self.poll_pipe(cx, moved);
+        }
         if sent.is_pending() {
             self.stall.blocked();
         } else {

@@ -28,6 +28,7 @@ mod keepalive;
 mod lifecycle;
 mod limits;
 mod live_stream;
+mod long_bodies;
 mod not_sure;
 mod observing;
 mod passthrough;
