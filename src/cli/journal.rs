@@ -1,4 +1,4 @@
-//! `multilith journal [ROUTE]`: every move with who, when, why and the numbers it rested on.
+//! `multilith journal [ROUTE]`: every move with its author, time, reason and the numbers it rested on.
 
 use std::fmt::Write as _;
 

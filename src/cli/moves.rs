@@ -181,7 +181,7 @@ fn undo(act: Act, route: &str, moved: &Value) -> Option<String> {
         ("canary", Some(weight)) => format!("--weight {weight}"),
         (stage, _) => format!("--to {stage}"),
     };
-    // Nobody is promoted to 0 %: a roll-back to no clients stays one.
+    // `promote` does not go to 0 %: a roll-back to no clients stays one.
     let goal = if goal == "--weight 0%" && verb == "promote" { return None } else { goal };
     // The stage may be one that needs it.
     let yes = if verb == "promote" && moved["from"]["stage"] != moved["to"]["stage"] { " --yes" } else { "" };

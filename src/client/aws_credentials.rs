@@ -29,7 +29,7 @@ enum CredentialsError {
     NotUnderstood,
 }
 
-/// AWS gives out new ones so long before the old expire.
+/// AWS gives out new ones this long before the old expire.
 const BEFORE_EXPIRY: Duration = Duration::from_secs(300);
 const SHORTEST: Duration = Duration::from_secs(1);
 /// A file may be written anew at any time.

@@ -30,7 +30,7 @@ pub mod tls;
 mod translated;
 mod url;
 
-/// What this program calls itself where it asks somebody.
+/// The User-Agent of the program's own requests.
 pub const OUR_AGENT: &str = concat!("multilith/", env!("CARGO_PKG_VERSION"));
 
 pub use ask::{AskError, Request, Response};

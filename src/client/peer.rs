@@ -1,4 +1,4 @@
-//! Where to connect to, and how the other end proves who it is.
+//! The address to connect to, and how the peer proves its identity.
 
 use std::borrow::Cow;
 use std::fmt;

@@ -1,4 +1,4 @@
-//! How the other end of a TLS connection proves who it is: by an authority, by being the certificate that the file names, by its
+//! How the peer of a TLS connection proves its identity: by an authority, by being the certificate that the file names, by its
 //! key, or not at all.
 
 use std::sync::{Arc, OnceLock};

@@ -101,7 +101,7 @@ pub struct Difference {
 }
 
 impl Difference {
-    /// The same with at most so many examples.
+    /// The same with at most `most` examples.
     #[must_use]
     pub fn with_examples(&self, most: usize) -> Self {
         Self {

@@ -44,7 +44,7 @@ struct Waiting {
     at: Millis,
 }
 
-/// At whom noise was learned.
+/// The side at which noise was learned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Learned {
     /// At the monolith, by safe requests.

@@ -278,7 +278,7 @@ mod tests {
         "{p} \"{n}\" '{n}'",
     ];
 
-    /// Of so many pairs these are not masked, and in these a fault beside the nonce is.
+    /// Of 500 pairs: those that are not masked, and those in which a fault beside the nonce is.
     fn seen(text: &str, nonce: fn(&mut fastrand::Rng) -> String, seed: u64) -> (usize, usize) {
         let mut random = fastrand::Rng::with_seed(seed);
         let mut hunks = |price: &str| {

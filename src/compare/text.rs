@@ -160,7 +160,7 @@ impl Report {
         }
         let sandbox = self.replays_at_sandbox;
         let at = match (self.replays.saturating_sub(sandbox), sandbox) {
-            // Nobody was asked yet.
+            // No replay was sent yet.
             (0, 0) => String::new(),
             (_, 0) => " at the monolith".to_owned(),
             (0, _) => " at the sandbox".to_owned(),

@@ -175,7 +175,7 @@ pub fn matched(entry: &RouteInForce) -> String {
         .join(" ")
 }
 
-/// `banners`: what is said above the board needs somebody, too.
+/// `banners`: the messages above the board need a person, too.
 fn sentence(todo: NoteCounts, banners: usize) -> String {
     let NoteCounts { bad, good, warn } = todo;
     let many = |number: usize, one: &str, more: &str| match number {

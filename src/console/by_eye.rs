@@ -6,7 +6,7 @@ use super::shown::{count, counted, percent, seconds};
 use super::verdict;
 use crate::admin::RouteStatus;
 
-/// So many times the monolith's p99 are as fast.
+/// The service's p99 is "as fast" up to this multiple of the monolith's.
 const AS_FAST: f64 = 1.2;
 
 /// Mark, title and figures. What is not known is an open line.
@@ -33,7 +33,7 @@ pub fn by_eye(row: &RouteStatus) -> Vec<Check> {
             list
         }
         "migrated" => checks(row).into(),
-        // A split asks nobody to decide: a variant of it may be called `service`.
+        // A split is not decided here: a variant of it may be called `service`.
         _ => Vec::new(),
     }
 }

@@ -60,7 +60,7 @@
     } catch { /* the stream says that nobody is there */ }
     looking = false;
   };
-  // What says it may have been drawn anew. Whoever is signed out stays so.
+  // The element that shows the state may have been drawn anew. A signed-out page stays signed out.
   const LIVE = "live", GONE = "no connection", OUT = "signed out";
   let state = LIVE;
   const say = (now) => {
@@ -75,7 +75,7 @@
     link.textContent = "Sign in";
     shown.append(link);
   };
-  // Opens a stream while somebody looks: a browser has six connections for a host. Refused, it does not ask again by itself.
+  // Opens a stream while the page is visible: a browser has six connections for a host. Refused, it does not ask again by itself.
   const follow = (path, heard) => {
     let stream, later;
     const open = () => {

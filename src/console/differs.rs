@@ -74,7 +74,7 @@ const fn leaves_out(rules: &CompareSettings) -> bool {
     !(rules.unordered.is_empty() && rules.mask.is_empty() && rules.tolerance.is_empty())
 }
 
-/// No field differed, as far as the rules let anybody see it.
+/// No field differed, as far as the rules show it.
 fn nothing(ignored: &[Box<str>], others: bool) -> Markup {
     html! {
         @if !ignored.is_empty() {
@@ -219,7 +219,7 @@ fn example(frame: &Layout<'_>, example: &ExampleReport) -> Markup {
     }
 }
 
-/// What nobody would see, because the field differs by itself.
+/// The size of a fault that stays unseen, because the field differs by itself.
 fn blind(field: &FieldReport) -> String {
     if field.blind_rate >= 1.0 {
         return "A fault here would not be seen.".to_owned();
@@ -341,7 +341,7 @@ mod tests {
             (&[("\"1\"", "1")], true, "One side writes it as text, the other as a number or word, in the one example."),
             (&[("1.0", "1")], true, "The numbers are equal and written differently, in the one example."),
             (&[("a  b", "a b")], true, "Only white space differs, in the one example."),
-            // Of shapes nobody knows why the values differ.
+            // Shapes do not tell why the values differ.
             (
                 &[("string(3): word(3)", "string(3): word(3)")],
                 false,

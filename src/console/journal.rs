@@ -1,4 +1,4 @@
-//! The journal: what moved, who moved it, and on what grounds, day by day.
+//! The journal: moves, their authors and grounds, day by day.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -343,7 +343,7 @@ fn first_of_summary() -> Timestamp {
     Timestamp::now() - SignedDuration::from_hours(30 * 24)
 }
 
-/// What the summary is about. So many entries may be younger than thirty days, and what is older was not looked at.
+/// The title of the summary. All `READ` entries may be younger than thirty days; older ones were not looked at.
 fn time_of(newest: &[JournalEntry]) -> String {
     let oldest = newest.last().filter(|_| newest.len() >= READ).and_then(|entry| entry.at.parse::<Timestamp>().ok());
     match oldest.filter(|oldest| *oldest > first_of_summary()) {
@@ -494,7 +494,7 @@ mod tests {
             moved(3, 50, "a", "shadow", "canary"),
             moved(2, 53, "a", "monolith", "shadow"),
         ];
-        // Of `c` nobody read where it began.
+        // The first move of `c` was not read.
         assert_eq!(migrations(&newest, now - SignedDuration::from_hours(720)), [50.0 * 3600.0, 2.0 * 3600.0]);
         let said: Vec<_> = summary(&newest).into_iter().filter(|(what, _)| what.contains("Refused")).collect();
         assert_eq!(said, [("Refused files", "1".to_owned())]);

@@ -111,7 +111,7 @@ fn root(path: &str) -> &'static str {
     }
 }
 
-/// What is answered to a visitor of whom nothing is known.
+/// The reply to a visitor without a name or role.
 fn nobody(parts: &Parts, request: &PageRequest) -> Reply {
     match bearer(request) {
         Some(_) => refused_bearer(parts, address(parts, request)),
@@ -408,7 +408,7 @@ fn drawn_from(frame: &Layout<'_>, request: &PageRequest, gzip: bool) -> String {
     format!("{} {name} {role:?} {how:?} {gzip} {:?}", request.uri, stream::state(frame.parts))
 }
 
-/// What the text of a press is signed as: nobody else puts words onto the page.
+/// The signed form of an act's message: no other site can put words onto the page.
 fn made_by(text: &str, at: i64) -> String {
     format!("made {at} {text}")
 }

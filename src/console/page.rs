@@ -31,7 +31,7 @@ pub const PAGES: [(&str, &str); 6] = [
     ("file", "File"),
 ];
 
-/// Where a page stands, and for whom it is drawn.
+/// The place of a page, and its visitor.
 #[derive(Clone, Copy)]
 pub struct Layout<'a> {
     pub parts: &'a Parts,

@@ -3,7 +3,7 @@
 use super::grounds::{Grounds, NO_WORSE};
 use super::shown::{count, counted, percent, span};
 
-/// Requests of which none fails say, to 95 %, that less than three times their inverse does: of so many, less than `NO_WORSE`.
+/// If none of n requests fails, the error rate is below 3/n with 95 % confidence: for 600, below `NO_WORSE`.
 const ENOUGH: u64 = 600;
 
 /// One line of a list for a person who decides: class, mark, title and figures.

@@ -155,7 +155,7 @@ pub async fn live(
             session.write_response_body(Bytes::from_static(NEWS.as_bytes()), false).await.ok()?;
         }
     }
-    // Whoever sees the end may open the next one.
+    // A client that sees the end may open the next stream.
     drop((held, looks));
     session.write_response_body(Bytes::from_static(last.as_bytes()), true).await.ok()?;
     None

@@ -19,7 +19,7 @@ pub struct Opinion {
 /// So much more often than the monolith a canary without a gate may fail before the board says so.
 const WORSE: f64 = 0.01;
 
-/// A service that fails so much more often is marked.
+/// A side whose error rate is higher by this is marked.
 const MARKED: f64 = 0.005;
 
 /// Requests and errors of one side in the window.
@@ -33,8 +33,8 @@ pub fn error_rate(route: &RouteStatus, name: &str) -> Option<f64> {
     ratio(errors, requests)
 }
 
-/// So much more of a side's answers are errors that it is marked: more than of the monolith's, or, where the monolith answers
-/// nobody, than of those of the best side.
+/// Whether a side's error rate is above the monolith's by more than `MARKED`; where the monolith answers no client, above that of
+/// the best side.
 pub fn is_worse(route: &RouteStatus, name: &str) -> bool {
     let rates = |of: bool| {
         let sides = route.sides.iter().filter(move |side| side.is_monolith == of);

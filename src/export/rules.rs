@@ -234,12 +234,12 @@ pub(super) fn knows_clients(snapshot: &Snapshot) -> bool {
     snapshot.server.trusted.is_empty() && snapshot.server.proxy_protocol == ProxyProtocol::Off
 }
 
-/// Whether somebody is asked, or a token is looked at, before a request of the route passes.
+/// Whether another service is asked, or a token is looked at, before a request of the route passes.
 fn asks(route: &Route) -> bool {
     route.jwt.is_some() || route.identity.forward.is_some() || route.identity.exchange.is_some()
 }
 
-/// Whether not everybody gets to the route.
+/// Whether the route is closed to some clients.
 pub(super) fn is_guarded(route: &Route) -> bool {
     asks(route) || !route.allow.is_empty()
 }

@@ -74,7 +74,7 @@ pub enum FleetRole {
     /// It judges, in this term.
     Leads(i64),
     Follows(Option<Box<str>>),
-    /// etcd has not answered for so long that others may lead.
+    /// etcd has not answered for a time after which others may lead.
     Cut,
 }
 

@@ -56,7 +56,7 @@ pub(super) fn kept(store: &Store) -> HashMap<Box<str>, Kept> {
 
 impl Fleet {
     /// Writes a move behind the dial that is known, or as the first. With `term`: as the leader of that term, or not at all.
-    /// Waits for etcd at most so long.
+    /// Waits for etcd at most `limit`.
     pub fn write(
         &self,
         route: &str,

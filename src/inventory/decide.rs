@@ -27,7 +27,7 @@ const STANDS_OUT_BY_METHOD: u32 = 5;
 const ENOUGH: u32 = 20;
 /// The same at the root, where there is no room to wait for more.
 const ENOUGH_AT_ONCE: u32 = 6;
-/// The same for a word with so many next words among words of which nearly all say the same.
+/// The same for a word with `SEVERAL_NEXT` next words among words of which nearly all say the same.
 const ENOUGH_AMONG_ALIKE: u32 = 8;
 const SEVERAL_NEXT: usize = 5;
 const ALL_ALIKE: f64 = 0.6;

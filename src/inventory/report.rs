@@ -93,7 +93,7 @@ pub struct LearnedEndpoint {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct CallingAgent {
     pub name: String,
-    /// Requests of it that were looked at: at least so many, since it is kept among the eight.
+    /// Requests of it that were looked at, at least, since it is kept among the eight.
     pub requests: u64,
 }
 

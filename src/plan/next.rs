@@ -171,7 +171,7 @@ fn take(
         groups.into_iter().map(|(own, group)| candidate(own, group, traffic, &beside, days)).collect();
     scored.sort_by(|one, other| other.score.total_cmp(&one.score).then_with(|| one.step.path.cmp(&other.step.path)));
     scored.truncate(MOST);
-    // Whoever pastes all of them has a file without two routes of one name.
+    // All proposals pasted together give a file without two routes of one name.
     let mut names: BTreeSet<String> = routes.iter().map(|route| route.name.clone()).collect();
     let mut lines = |one: &Proposal<'_>| match one.own {
         Some(route) if route.service.is_none() => String::new(),

@@ -133,7 +133,7 @@ impl PlanReport {
 }
 
 impl PlannedEndpoint {
-    /// How many a redirect answers, and who has the others, each number as `count` writes it; `None`: no redirect answers any.
+    /// How many a redirect answers, and which sides have the others, each number as `count` writes it; `None`: no redirect does.
     pub fn redirects_in_words(&self, count: &dyn Fn(u64) -> String) -> Option<String> {
         let (before, after) = (self.redirected_before, self.redirected_after);
         if before + after == 0 {

@@ -122,7 +122,7 @@ impl Sum {
         what
     }
 
-    /// Who takes the requests of a route that is no longer there.
+    /// The routes that take the requests of a route that is no longer there.
     pub(super) fn heirs(&self) -> impl Iterator<Item = String> + '_ {
         let told = |requests| self.number(requests);
         self.given_to

@@ -34,7 +34,7 @@ pub(super) fn unrecorded(files: &Files<'_>, recorded: &Recorded, requests: u64) 
 }
 
 impl Files<'_> {
-    /// Where a request is and will be: the route, and who answers.
+    /// Where a request is and will be: the route, and the side that answers.
     fn places(&self, request: &RecordedRequest) -> Option<[(Option<&str>, Answerer); 2]> {
         let replay = Replay::of(request, self.named)?;
         let (before, after) = (replay.place(self.old, self.dials, 0), replay.place(self.new, self.new_dials, 0));

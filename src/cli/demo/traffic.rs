@@ -1,4 +1,4 @@
-//! A trickle of visitors, each with the cookies that it was given, and a count of who answered them.
+//! A trickle of visitors, each with the cookies that it was given, and a count of the sides that answered.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 
 /// Gates have to see enough of them within two minutes.
 const VISITORS: usize = 400;
-/// Visitors who ask at the same time.
+/// Visitors that ask at the same time.
 const AT_ONCE: usize = 8;
 const PAUSE: Duration = Duration::from_millis(10);
 const JOURNEY: [(&str, &str); 6] = [

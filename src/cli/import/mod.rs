@@ -138,7 +138,7 @@ fn summary(imported: &Imported, reasons: &BTreeMap<String, usize>) -> String {
     format!("{} imported{end}", imported.routes.len())
 }
 
-/// On one line, at most so long, and without what a terminal would obey.
+/// On one line, cut to a bounded length, and without what a terminal would obey.
 fn shown(text: &str) -> String {
     let mut chars = text.chars();
     let mut shown: String =

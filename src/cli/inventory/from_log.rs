@@ -205,7 +205,7 @@ fn read_line(input: &mut impl BufRead, line: &mut Vec<u8>) -> std::io::Result<u6
     }
 }
 
-/// How far the log is read, for a person who waits.
+/// A progress bar: how far the log is read.
 struct Bar {
     shown: bool,
     /// Bytes; 0 where it is not known.

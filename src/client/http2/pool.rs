@@ -34,8 +34,8 @@ const SEND_BUFFER: usize = 64 * 1024;
 const HEADER_LIST: u32 = 64 * 1024;
 /// Between two looks whether a connection is idle, at least.
 const LOOK: Duration = Duration::from_millis(10);
-/// A connection on which nothing has come for so long behind a request gets no more requests: its other end may be gone
-/// without a word, and the system finds that out after minutes. A request that waits there goes on waiting.
+/// A connection on which nothing has come for this long behind a request gets no more requests: the peer may be gone without a
+/// word, and the system finds that out after minutes. A request that waits there goes on waiting.
 const SILENT: Duration = Duration::from_secs(5);
 
 thread_local! {

@@ -29,7 +29,7 @@ const TOO_LARGE: UpstreamFault = UpstreamFault::Refused { status: 413, reason: "
 const LONGEST_ANSWER: usize = LARGEST + 64 * 1024;
 /// Read at once of a request: all of it is gathered, so nothing waits for the service.
 pub(super) const ROOM: usize = 64 * 1024;
-/// One line in the log for so long: each request has a line of its own in the access log.
+/// At most one line in the log in this time: each request has a line of its own in the access log.
 const COMPLAINT_EVERY: u64 = 10;
 
 /// One function, and the credentials to call it with.

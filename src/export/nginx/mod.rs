@@ -255,7 +255,7 @@ impl File<'_> {
         format!("$ml_v{id}")
     }
 
-    /// `$ml_side` and `$ml_up`: who answers.
+    /// `$ml_side` and `$ml_up`: the side that answers.
     fn sides(&mut self, rules: &[ExportRule<'_>]) {
         let mut rows = Vec::new();
         let mut upstreams = Vec::new();

@@ -57,7 +57,7 @@ pub struct ImportedRoute {
 }
 
 impl ImportedRoute {
-    /// Who answers, and what it is asked in place of the client's path and Host.
+    /// The service that answers, and the path and Host it gets in place of the client's.
     fn target(&self) -> [Option<&str>; 3] {
         [&self.service, &self.rewrite_path, &self.rewrite_host].map(Option::as_deref)
     }
