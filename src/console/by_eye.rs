@@ -1,4 +1,4 @@
-//! What a person looks at before a move, where no gate judges: a tick only for what the figures show.
+//! The checks before a move, where no gate judges: a tick only for what the figures show.
 
 use super::grounds::{AGREEMENT, ENOUGH_COMPARED, NO_WORSE};
 use super::retirement::{Check, checks, enough};
@@ -9,7 +9,7 @@ use crate::admin::RouteStatus;
 /// The service's p99 is "as fast" up to this multiple of the monolith's.
 const AS_FAST: f64 = 1.2;
 
-/// Mark, title and figures. What is not known is an open line.
+/// Mark, title and figures. A check without figures is an open line.
 pub fn by_eye(row: &RouteStatus) -> Vec<Check> {
     match row.stage {
         "shadow" => {

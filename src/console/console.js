@@ -15,7 +15,7 @@
     const kept = MARKS.map((mark) => { const own = mark(at), like = () => list().filter((one) => mark(one) === own); return own && { like, nth: like().indexOf(at) }; });
     return () => kept.reduce((found, one) => found || one && one.like()[one.nth], null);
   };
-  // What a person holds stays: a field, selected text, what a pointer is down on.
+  // A part that a person uses stays: a field, selected text, the element under a pressed pointer.
   let down = null;
   addEventListener("pointerdown", (event) => down = event.target, true);
   for (const end of ["pointerup", "pointercancel"]) addEventListener(end, () => down = null, true);
@@ -37,7 +37,7 @@
       for (const id of open) { const one = document.getElementById(id); if (one) one.open = true; }
       if (again) {
         const found = again() || part;
-        // What had the focus is gone: Tab goes on from here.
+        // The element that had the focus is gone: Tab goes on from here.
         if (found === part) part.tabIndex = -1;
         found.focus({ preventScroll: true });
       }
@@ -110,7 +110,7 @@
   if (list) {
     const pause = $("#pause"), waiting = [];
     let held = false, count = 0;
-    // What a person reads stays: new rows wait.
+    // A row that a person reads stays: new rows wait.
     const flow = () => {
       const waits = held || isHeld(list) || $("[open], .sel, :focus-visible", list);
       $("#waits").textContent = waits && count ? count + " new" + (held ? "" : ": leave the row to see them") : "";
@@ -140,7 +140,7 @@
     } catch { /* opening it asks again */ }
   }, true);
 
-  // What asks before it acts opens above the page.
+  // An act that asks first opens above the page.
   const ask = async (url) => {
     let answer;
     try { answer = await fetch(url, { headers: { accept: "text/html" } }); } catch { location.href = url; return; }

@@ -1,4 +1,4 @@
-//! What differs between the two answers: fields with their rates and noise, examples with the letters that differ.
+//! The differences of the two answers: fields with their rates and noise, examples with the letters that differ.
 
 use jiff::Timestamp;
 use maud::{Markup, html};
@@ -158,7 +158,7 @@ fn again(frame: &Layout<'_>, route: &str, field: &FieldReport) -> Markup {
     }
 }
 
-/// What `diff ROUTE --replay` takes.
+/// The number that `diff ROUTE --replay` takes.
 fn numbered(number: Option<u64>) -> Markup {
     html! { @if let Some(number) = number { "#" (number) " " } }
 }
@@ -205,7 +205,7 @@ fn row(frame: &Layout<'_>, route: &str, (field, all): (&FieldReport, &[FieldRepo
     }
 }
 
-/// What each side had, of which request, and when.
+/// Each side's value, its request and its time.
 fn example(frame: &Layout<'_>, example: &ExampleReport) -> Markup {
     let values = frame.visitor.operates();
     let method = example.method.as_deref().unwrap_or("");
@@ -229,7 +229,7 @@ fn blind(field: &FieldReport) -> String {
     format!("{rest} fault in less than {} of answers would not be seen.", percent(field.blind_rate))
 }
 
-/// What each side had, with what differs marked.
+/// Each side's value, with the difference marked.
 pub fn sides(control: Option<&str>, candidate: Option<&str>, values: bool) -> Markup {
     if control.is_none() && candidate.is_none() {
         return html! { p.dim { "Both have it: what differs is the order." } };

@@ -28,7 +28,7 @@ fn older(found: &[&JournalEntry], read: &[JournalEntry]) -> Option<u64> {
     }
 }
 
-/// What was read of the journal, the newest first.
+/// The entries that were read, the newest first.
 pub struct JournalRead {
     pub entries: Result<Vec<JournalEntry>, JournalError>,
     /// The newest of all routes, for the summary.
@@ -151,7 +151,7 @@ pub fn dial(dial: &WrittenDial) -> String {
     }
 }
 
-/// What it did, in words; the stage that its dot has the colour of.
+/// The act of an entry, in words.
 fn what(entry: &JournalEntry) -> Markup {
     let moved = entry.from != entry.to;
     html! {
@@ -193,7 +193,7 @@ fn dot(entry: &JournalEntry) -> String {
     }
 }
 
-/// What a person gave as the reason. The words that the program puts before it say nothing that the line does not.
+/// The reason that a person gave. The words that the program puts before it say nothing that the line does not.
 fn reason(entry: &JournalEntry) -> Option<&str> {
     let reason = match button(entry) {
         Some((_, reason)) => reason,
@@ -219,7 +219,7 @@ fn is_release(entry: &JournalEntry) -> bool {
     button(entry).is_some_and(|(pressed, _)| !pressed)
 }
 
-/// What the program puts before a person's reason.
+/// The program's words before a person's reason.
 const AGAINST: &str = "against the gate";
 const BEFORE: [&str; 2] = [AGAINST, "not sure yet"];
 /// Of a rule it is the rule.

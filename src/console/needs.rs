@@ -1,4 +1,4 @@
-//! What needs a person: one sentence with its figures, and the one button. All are counted, the most urgent are written out.
+//! The things that need a person: one sentence with figures, and one button. All are counted, the most urgent are written out.
 
 use std::collections::BTreeMap;
 
@@ -65,7 +65,7 @@ impl NoteCounts {
 pub struct Todo {
     pub notes: Vec<Note>,
     pub counts: NoteCounts,
-    /// What is not written out, by the word of its routes or by the page that has it.
+    /// The notes that are not written out, by the word of their routes or by the page that has them.
     rest: BTreeMap<Rest, usize>,
 }
 

@@ -1,4 +1,4 @@
-//! What stands around every page: head, navigation, the visitor, the big red button, keys.
+//! The frame of every page: head, navigation, the visitor, the big red button, keys.
 
 use std::sync::LazyLock;
 
@@ -42,7 +42,7 @@ pub struct Layout<'a> {
     pub here: Option<&'static str>,
     /// Its own address gives another page, or none: what is live is drawn anew from the page that it belongs to.
     pub elsewhere: bool,
-    /// What the press did that led here.
+    /// The message of the act that led here.
     pub made: Option<&'a str>,
     /// Without a script it loads itself anew.
     pub by_itself: bool,

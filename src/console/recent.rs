@@ -42,7 +42,7 @@ impl RecentRequests {
         }
     }
 
-    /// Those that the filter wants, the newest first.
+    /// The requests that the filter takes, the newest first.
     pub fn newest(&self, filter: &EventFilter, most: usize) -> Vec<Event> {
         self.0.requests.lock().iter().rev().filter(|event| filter.wants(event)).take(most).cloned().collect()
     }

@@ -167,7 +167,7 @@ fn such(value: &Value, path: &str) -> ExplainQuestion {
     }
 }
 
-/// What became of the copy of one request: a part of its page, asked for when it is opened.
+/// The comparison of one request's copy: a part of its page, asked for when it is opened.
 pub fn copy(frame: &Layout<'_>, query: &Form) -> Markup {
     let (route, id) = (query.get("route"), query.get("id"));
     let values = frame.visitor.operates();

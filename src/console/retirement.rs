@@ -17,7 +17,7 @@ pub fn enough(requests: u64) -> ((&'static str, &'static str), String) {
     }
 }
 
-/// What a person looks at before the monolith's code goes.
+/// The figures to look at before the monolith's code goes.
 pub fn checks(route: &impl Grounds) -> [Check; 3] {
     let (service, monolith) = route.error_rates();
     // In the window it may be asked rarely: what it answered well before counts, too.

@@ -55,7 +55,7 @@ struct LookSchedule {
     open: AtomicU32,
 }
 
-/// What a page is told.
+/// The event that makes a page draw itself anew.
 const NEWS: &str = "event: look\ndata: \n\n";
 
 /// When one of them looks.
@@ -161,7 +161,7 @@ pub async fn live(
     None
 }
 
-/// What a move, a file or the button changes.
+/// The state that a move, a file or the button changes.
 pub type ConsoleState = (usize, u64, bool, bool);
 
 pub fn state(parts: &Parts) -> ConsoleState {

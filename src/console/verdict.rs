@@ -1,4 +1,4 @@
-//! What the board says of a route in a word and a line, from the figures of its status.
+//! The board's verdict on a route in a word and a line, from the figures of its status.
 
 use super::grounds::{AGREEMENT, ENOUGH_COMPARED, Grounds, SideCount, bearable, of_monolith};
 use super::retirement::{may_retire, wanting};
@@ -214,7 +214,7 @@ pub fn gate_could_go_on(gate: &GateReport) -> bool {
     gate.state == "paused" && gate.why.contains(words::COULD_GO_ON)
 }
 
-/// What is known of the route as it stands.
+/// The verdict on the route as it stands.
 pub fn verdict(route: &RouteStatus, uptime: f64) -> Opinion {
     let (class, word) = word(route);
     Opinion { class, word, because: because(word, route, uptime) }
@@ -248,7 +248,7 @@ fn because(word: &str, route: &RouteStatus, uptime: f64) -> String {
             format!("of the answers {}", route.sides.iter().map(part).collect::<Vec<_>>().join(", "))
         }
         "zombie" => format!("{} fell back", counted(route.fallbacks, "request")),
-        // What was before the program began is not known.
+        // The time before the program began is not known.
         "retire?" => {
             format!(
                 "monolith not asked for {}",
