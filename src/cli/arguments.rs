@@ -245,7 +245,7 @@ fn known_list(text: &str) -> Result<KnownList, NotAList> {
 
 #[derive(Debug, Args)]
 pub(super) struct ExportArgs {
-    /// Whose configuration is written.
+    /// The program whose configuration is written.
     #[arg(long, value_enum)]
     pub(super) to: ExportTo,
     /// The file or folder to export. Several are one configuration.
@@ -273,7 +273,7 @@ pub(super) enum ExportTo {
 
 #[derive(Debug, Args)]
 pub(super) struct ImportArgs {
-    /// What printed the list.
+    /// The program that printed the list.
     pub(super) from: ImportFrom,
     /// The list; - is standard input.
     #[arg(value_name = "FILE", default_value = "-")]
@@ -381,7 +381,7 @@ pub(super) struct GoalArgs {
     pub(super) weight: Option<String>,
 }
 
-/// What every act of a person takes.
+/// The arguments of every act of a person.
 #[derive(Debug, Args)]
 pub(super) struct ActArgs {
     /// The route, as it is called in routes.toml.
@@ -501,7 +501,7 @@ pub(super) struct RegisterArgs {
     pub(super) command: Vec<String>,
 }
 
-/// What a person typed instead of a duration.
+/// A text that is not a duration.
 #[derive(Debug, thiserror::Error)]
 #[error("`{0}` is not a duration: write 20s, 5m or 1h")]
 struct NotADuration(Box<str>);

@@ -20,7 +20,7 @@ use crate::reload::ConfigSource;
 use crate::route::{Condition, ConditionKind, Route};
 use crate::store::{KeptDial, Store};
 
-/// What is not recorded yet and said; the rest is counted.
+/// Lines about requests that are not recorded yet; the rest is counted.
 const MOST_UNRECORDED: usize = 12;
 
 pub fn plan_file(args: &PlanArgs) -> Exit {
