@@ -86,7 +86,7 @@ impl Callers {
         }
     }
 
-    /// The most frequent first, with how often each was seen since it was kept: at least so often.
+    /// The most frequent first, with how often each was seen at least, since it was kept.
     #[must_use]
     pub fn agents(&self) -> Vec<(&str, u32)> {
         let mut agents: Vec<(&str, u32)> = self.agents.iter().map(|agent| (&*agent.name, agent.seen())).collect();

@@ -249,7 +249,7 @@ impl Tree {
             self.prune(ROOT, least);
             least *= 2;
         }
-        // What is given cannot be forgotten. Where that alone is too much, a shrink at each exchange would find nothing more.
+        // Given nodes cannot be forgotten. Where these alone are too much, a shrink at each exchange would find nothing more.
         let (more_nodes, more_bytes) = (self.bounds.nodes - nodes, self.bounds.bytes - bytes);
         self.shrinks_beyond =
             (self.bounds.nodes.max(self.len() + more_nodes), self.bounds.bytes.max(self.bytes + more_bytes));

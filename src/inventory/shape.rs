@@ -10,7 +10,7 @@ const LONGEST_WORD: usize = 48;
 /// A version stands in the first places of a path.
 const VERSION_PLACES: usize = 4;
 
-/// What a sure value looks like; said to people as the reason of a parameter.
+/// The kind of a sure value; said to people as the reason of a parameter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum SegmentKind {
