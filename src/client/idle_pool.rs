@@ -70,8 +70,8 @@ pub fn take(key: u64, now: Instant, youngest: Duration) -> Option<Socket> {
     })
 }
 
-/// Keeps a connection whose last response was read to its end. Whether the other end says anything is asked when it is taken. At most `most` wait on one thread; the one that has waited
-/// longest makes room. `closes` hears when the other end closes it while it waits.
+/// Keeps a connection whose last response was read to its end; `take` checks whether the peer has sent anything. At most `most`
+/// wait on one thread; the one that has waited longest makes room. `closes` hears when the peer closes it while it waits.
 pub fn keep(key: u64, socket: Socket, now: Instant, wait: Duration, most: usize, closes: Option<&Arc<IdleCloses>>) {
     if wait.is_zero() {
         return;

@@ -25,10 +25,10 @@ use super::fault;
 
 /// Requests at once on one connection, where the upstream allows as many.
 const STREAMS: usize = 100;
-/// What an upstream may send ahead of its clients, for each request and in all.
+/// Bytes that an upstream may send ahead of its clients, for each request and in all.
 const STREAM_WINDOW: u32 = 1024 * 1024;
 const CONNECTION_WINDOW: u32 = 4 * 1024 * 1024;
-/// What may wait for the upstream's window or socket in the library, for each request.
+/// Bytes that may wait for the upstream's window or socket in the library, for each request.
 const SEND_BUFFER: usize = 64 * 1024;
 /// A longer head of a response is refused.
 const HEADER_LIST: u32 = 64 * 1024;
@@ -168,7 +168,7 @@ where
     let mut options = Builder::new();
     options
         .enable_push(false)
-        // What still comes of a response that was given up is passed over, not an error.
+        // Late frames of a response that was given up are passed over, not an error.
         .max_concurrent_reset_streams(STREAMS)
         .initial_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)

@@ -21,9 +21,9 @@ use super::{Brief, NotRun, Translation, UpstreamFault};
 use crate::endpoint::LambdaSpec;
 use crate::message::{Framing, Name, Piece, RequestHead, ResponseHead, percent_encoded};
 
-/// What Lambda takes and gives at most, in bytes of JSON.
+/// The largest payload that Lambda takes and gives, in bytes of JSON.
 const LARGEST: usize = 6 * 1024 * 1024;
-/// What the client is told of a larger one.
+/// The client's response for a larger one.
 const TOO_LARGE: UpstreamFault = UpstreamFault::Refused { status: 413, reason: "body" };
 /// Read at most of an answer: a payload may be written with spaces.
 const LONGEST_ANSWER: usize = LARGEST + 64 * 1024;

@@ -76,7 +76,7 @@ pub(super) struct Publish {
     pub(super) heard: oneshot::Sender<Heard>,
 }
 
-/// What became of a call. A sender that is dropped: the connection ended, and it is not known whether it ran.
+/// The outcome of a call. A sender that is dropped: the connection ended, and it is not known whether it ran.
 #[derive(Debug)]
 pub(super) enum Heard {
     NotSent,
@@ -190,7 +190,7 @@ pub(super) fn translation(spec: &NamekoSpec, brief: Brief) -> Translation {
 #[derive(Debug, Clone)]
 pub struct BrokerTls {
     pub config: Arc<ClientConfig>,
-    /// What its certificate is for.
+    /// The name in its certificate.
     pub server_name: Box<str>,
 }
 

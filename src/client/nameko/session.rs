@@ -71,7 +71,7 @@ struct Unconfirmed {
     since: Instant,
 }
 
-/// What the broker says unasked.
+/// The broker's messages that answer no request.
 enum Told {
     Confirmed { tag: u64, multiple: bool, taken: bool },
     Returned(String),
@@ -202,7 +202,7 @@ impl Session {
             .with_expiration(&left.as_millis().to_string());
         let mut to = BasicPublishArguments::new(&spec.exchange, &call.routing_key);
         to.mandatory(true);
-        // What is heard of it may come before this returns.
+        // The broker may confirm the message before `basic_publish` returns.
         self.last_tag += 1;
         let unconfirmed = Unconfirmed { correlation: call.correlation.clone(), bytes, since: Instant::now() };
         self.unconfirmed.insert(self.last_tag, unconfirmed);

@@ -31,7 +31,7 @@ pub enum PublishError {
     TooLate,
     #[error("the connection ended")]
     Ended,
-    /// What the address belongs to, if to a broker at all, breaks the protocol.
+    /// The peer, a broker or not, breaks the protocol.
     #[error("{0}")]
     Protocol(&'static str),
     /// In the broker's words.
