@@ -1,4 +1,4 @@
-//! What is proposed next, and why.
+//! The next proposals, and their reasons.
 
 use super::*;
 use crate::inventory::{OtherAgents, Unknown};

@@ -1,4 +1,4 @@
-//! What is proposed, as lines to paste into the routes file.
+//! Proposals as lines to paste into the routes file.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;

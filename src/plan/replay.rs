@@ -87,7 +87,7 @@ impl<'a> Replay<'a> {
         format!("{}{between}{query}", self.request.path)
     }
 
-    /// Those that the file asks about.
+    /// The headers that the file asks about.
     pub(super) fn headers(&self) -> Vec<(String, String)> {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         self.fields.iter().map(|(name, value)| (text(name), text(value))).collect()
