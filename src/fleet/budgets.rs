@@ -72,7 +72,7 @@ impl Fleet {
         }
     }
 
-    /// What this replica may spend of a route's rate, by what all were told last.
+    /// The share of a route's rate that this replica may spend, by the last reports of all.
     pub fn share_of(&self, route: &str, own: u64) -> f64 {
         let seen = self.shared.seen.lock();
         let others = seen.members.iter().filter(|(name, _)| **name != self.shared.name);

@@ -49,7 +49,7 @@ pub(super) struct RegionTold {
 }
 
 impl RegionTold {
-    /// What came since the last time. Totals begin anew with each term.
+    /// The counts since the last time. Totals begin anew with each term.
     fn since(&mut self, term: i64, route: &str, totals: Tick) -> Tick {
         if self.term != term {
             *self = Self { term, ..Self::default() };
