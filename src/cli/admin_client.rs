@@ -38,7 +38,7 @@ pub enum AdminError {
 }
 
 impl AdminError {
-    /// What to do about it; `None`: what the proxy said is all there is to know.
+    /// A hint at the remedy; `None`: the proxy's answer is all there is to know.
     pub fn help(&self) -> Option<&'static str> {
         Some(match self {
             Self::Unknown { .. } => {

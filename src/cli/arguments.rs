@@ -120,7 +120,7 @@ pub(super) struct PlanArgs {
     /// Save the plan for `multilith reload --plan`.
     #[arg(short, long, value_name = "FILE")]
     pub(super) out: Option<PathBuf>,
-    /// First let the running proxy record for so long what the new file asks about, too, such as 10m.
+    /// First let the running proxy record for this time, such as 10m, what the new file asks about, too.
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     pub(super) learn: Option<std::time::Duration>,
     /// With --learn: the proxy's admin listener; by default the one in the file in force.
@@ -156,7 +156,7 @@ pub(super) struct StatusArgs {
 pub(super) struct DiffArgs {
     /// The route, as it is called in routes.toml; without it every route gets one line.
     pub(super) route: Option<String>,
-    /// Only what came within the last so long, such as 5m or 2h.
+    /// Only what came within this time, such as 5m or 2h.
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     pub(super) since: Option<std::time::Duration>,
     /// Only this field, with all that is kept of it.
@@ -165,7 +165,7 @@ pub(super) struct DiffArgs {
     /// Only the statuses that differ.
     #[arg(long, requires = "route", conflicts_with = "field")]
     pub(super) status: bool,
-    /// Forget what is known of the route and begin anew; the journal has who did it and why.
+    /// Forget what is known of the route and begin anew; the journal has the person and the reason.
     #[arg(long, requires_all = ["route", "reason"], conflicts_with_all = ["field", "status", "since", "export"])]
     pub(super) reset: bool,
     /// Ask the request of this number again at both sides, and compare their answers; only methods that change nothing.
@@ -211,7 +211,7 @@ pub(super) struct InventoryArgs {
     /// Only endpoints whose method changes something.
     #[arg(long)]
     pub(super) writes: bool,
-    /// Only endpoints without a request for so long: 30d. What is known must go back at least so far.
+    /// Only endpoints without a request for this time: 30d. The records must go back at least as far.
     #[arg(long, value_name = "DURATION", value_parser = days)]
     pub(super) silent: Option<std::time::Duration>,
     /// Print routes to paste, in stage monolith, for the endpoints that no route takes yet.
@@ -245,7 +245,7 @@ fn known_list(text: &str) -> Result<KnownList, NotAList> {
 
 #[derive(Debug, Args)]
 pub(super) struct ExportArgs {
-    /// Whose configuration is written.
+    /// The program whose configuration is written.
     #[arg(long, value_enum)]
     pub(super) to: ExportTo,
     /// The file or folder to export. Several are one configuration.
@@ -273,7 +273,7 @@ pub(super) enum ExportTo {
 
 #[derive(Debug, Args)]
 pub(super) struct ImportArgs {
-    /// What printed the list.
+    /// The program that printed the list.
     pub(super) from: ImportFrom,
     /// The list; - is standard input.
     #[arg(value_name = "FILE", default_value = "-")]
@@ -381,7 +381,7 @@ pub(super) struct GoalArgs {
     pub(super) weight: Option<String>,
 }
 
-/// What every act of a person takes.
+/// The arguments of every act of a person.
 #[derive(Debug, Args)]
 pub(super) struct ActArgs {
     /// The route, as it is called in routes.toml.
@@ -501,7 +501,7 @@ pub(super) struct RegisterArgs {
     pub(super) command: Vec<String>,
 }
 
-/// What a person typed instead of a duration.
+/// A text that is not a duration.
 #[derive(Debug, thiserror::Error)]
 #[error("`{0}` is not a duration: write 20s, 5m or 1h")]
 struct NotADuration(Box<str>);

@@ -1,4 +1,4 @@
-//! What `check` says of the certificates that a file names, where they can be read.
+//! Diagnostics for the certificates that a file names, where they can be read.
 
 use std::path::Path;
 
@@ -33,7 +33,7 @@ pub(super) fn check(snapshot: &Snapshot, diagnostics: &mut Diagnostics) {
     }
 }
 
-/// What is to be said of a file, with its path as it is written.
+/// A diagnostic of a file, with its path as it is written.
 type Found = (String, Diagnostic);
 
 fn say(found: Option<Found>, sources: &Sources, diagnostics: &mut Diagnostics) {

@@ -11,7 +11,7 @@ pub fn check(args: &CheckArgs) -> Exit {
     let mut reports = Vec::new();
     let (mut errors, mut warnings) = (0, 0);
     let mut all_read = true;
-    // What `-c` names is one configuration, each other file is one by itself.
+    // The files of `-c` are one configuration, each other file is one by itself.
     let together = (!args.config.is_empty()).then(|| ConfigSource::Files(args.config.clone()));
     let alone = args.files.iter().map(ConfigSource::file);
     let default = (together.is_none() && args.files.is_empty()).then(|| ConfigSource::file("routes.toml"));

@@ -78,7 +78,7 @@ fn replay(args: &DiffArgs, client: &AdminClient, route: &str, number: u64) -> Ex
     }
 }
 
-/// What was asked for of a report.
+/// The part of a report that the arguments ask for.
 fn shown(mut report: Report, args: &DiffArgs) -> Report {
     report.part = args.field.is_some() || args.status;
     if let Some(field) = &args.field {

@@ -71,7 +71,7 @@ pub fn export(args: &ExportArgs) -> Exit {
     Exit::Fine
 }
 
-/// Writes the file into the folder, or prints it. What `--verify` reads is a file in any case.
+/// Writes the file into the folder, or prints it. `--verify` always needs a file.
 fn put(
     args: &ExportArgs,
     target: ExportTarget,

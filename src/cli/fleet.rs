@@ -1,4 +1,4 @@
-//! `multilith fleet`: who is there, who leads, which dial is in force where, and what the regions count.
+//! `multilith fleet`: the replicas, their leader, the dials in force at each, and the counts of the regions.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;

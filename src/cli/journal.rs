@@ -1,4 +1,4 @@
-//! `multilith journal [ROUTE]`: every move with who, when, why and the numbers it rested on.
+//! `multilith journal [ROUTE]`: every move with its author, time, reason and the numbers it rested on.
 
 use std::fmt::Write as _;
 
@@ -81,7 +81,7 @@ fn line(entry: &Value, with_route: bool) -> String {
     line + "\n"
 }
 
-/// What the person could see: `failures: service 0.21 % of 480, monolith 0.2 % of 2 508`.
+/// The figures that the person saw: `failures: service 0.21 % of 480, monolith 0.2 % of 2 508`.
 fn figures(metrics: &Value) -> Option<String> {
     let shown = |(metric, value): (&String, &Value)| {
         let side = |side: &str| {

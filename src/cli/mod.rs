@@ -68,9 +68,9 @@ enum Verb {
     Diff(DiffArgs),
     /// Ask a running proxy to read its file again, and say what changed or why not.
     Reload(ReloadArgs),
-    /// What a new file would change, judged by recorded requests: who moves, and what is dangerous.
+    /// What a new file would change, judged by recorded requests: the clients that move, and the dangers.
     Plan(PlanArgs),
-    /// The endpoints that a running proxy has seen, or an access log shows: volume, errors, who calls them, routes to paste.
+    /// The endpoints that a running proxy has seen, or an access log shows: volume, errors, callers, routes to paste.
     Inventory(InventoryArgs),
     /// Make a routes file from the list of routes that a framework prints; everything stays with the monolith.
     Import(ImportArgs),
@@ -90,11 +90,11 @@ enum Verb {
     Resume(ResumeArgs),
     /// Let a route into its next stage, which the file wants a person to do.
     Approve(ActArgs),
-    /// Every move with who, when, why and the numbers it rested on.
+    /// Every move with its author, time, reason and the numbers it rested on.
     Journal(JournalArgs),
     /// Why a gate holds, and what it needs.
     Gate(GateArgs),
-    /// Who is there of several replicas, who leads, which dial is in force where.
+    /// The replicas of a fleet, their leader, and the dials in force at each.
     Fleet(ReportArgs),
     /// The live stream of requests of a running proxy.
     Logs(LogsArgs),

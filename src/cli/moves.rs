@@ -119,14 +119,14 @@ fn failed(error: &AdminError, route: &str) -> Exit {
     let help = match status {
         412 => Some("look at `multilith journal ROUTE`, then say it again with the new `--expect-seq`"),
         409 => Some("`multilith status` shows where the route stands"),
-        // What was written is wrong, wherever the route stands.
+        // The wish is wrong at any stage of the route.
         _ => None,
     };
     term::fail(detail, help);
     Exit::Findings
 }
 
-/// What could not be asked for: there is no such route (1), or no proxy that answers (2).
+/// The exit of a request that failed: there is no such route (1), or no proxy that answers (2).
 pub fn not_found(error: &AdminError, route: &str) -> Exit {
     if let AdminError::Refused { status: 404, .. } = error {
         term::fail(&format!("there is no route `{route}`"), Some("`multilith status` has the names of the routes"));
@@ -173,7 +173,7 @@ fn told(act: Act, moved: &Value) -> String {
     text
 }
 
-/// What leads back to where the route stood, however far it was moved. Into a split only the file leads.
+/// The command that takes the route back, however far it was moved. Into a split only the file leads.
 fn undo(act: Act, route: &str, moved: &Value) -> Option<String> {
     let verb = if act == Act::Promote { "rollback" } else { "promote" };
     let goal = match (moved["from"]["stage"].as_str()?, moved["from"]["weight"].as_str()) {
@@ -181,7 +181,7 @@ fn undo(act: Act, route: &str, moved: &Value) -> Option<String> {
         ("canary", Some(weight)) => format!("--weight {weight}"),
         (stage, _) => format!("--to {stage}"),
     };
-    // Nobody is promoted to 0 %: a roll-back to no clients stays one.
+    // `promote` does not go to 0 %: a roll-back to no clients stays one.
     let goal = if goal == "--weight 0%" && verb == "promote" { return None } else { goal };
     // The stage may be one that needs it.
     let yes = if verb == "promote" && moved["from"]["stage"] != moved["to"]["stage"] { " --yes" } else { "" };

@@ -20,7 +20,7 @@ use crate::reload::ConfigSource;
 use crate::route::{Condition, ConditionKind, Route};
 use crate::store::{KeptDial, Store};
 
-/// What is not recorded yet and said; the rest is counted.
+/// Lines about requests that are not recorded yet; the rest is counted.
 const MOST_UNRECORDED: usize = 12;
 
 pub fn plan_file(args: &PlanArgs) -> Exit {
@@ -112,7 +112,7 @@ fn lacks_wal(database: &Path) -> bool {
     read.is_ok() && head[18] == 2 && !Path::new(&wal).exists()
 }
 
-/// The running proxy records what the new file asks about, for so long; then what it recorded is in its database.
+/// The running proxy records what the new file asks about for `time`; then its database has the records.
 fn learn(args: &PlanArgs, (old, new): (&Snapshot, &Snapshot), time: Duration) -> Result<(), Exit> {
     let admin = AdminArgs { admin: args.admin.clone(), token: args.token.clone(), config: args.config.clone() };
     let failed = |error: AdminError| {
@@ -291,7 +291,7 @@ fn told(report: &PlanReport, new: &Path, allow: &[String]) -> String {
     text
 }
 
-/// Tables and upstreams: who answers may be another although no route is.
+/// Tables and upstreams: another upstream may answer although no route changes.
 fn beside_routes(text: &mut String, report: &PlanReport) {
     if report.tables.is_empty() {
         return;

@@ -210,7 +210,7 @@ impl Keeper {
     async fn keep_registered(mut self, mut stopped: oneshot::Receiver<()>) {
         loop {
             let pause = tokio::select! {
-                // A stop was asked for, or the other end is gone.
+                // A stop was asked for, or the sender is gone.
                 _ = &mut stopped => break,
                 pause = self.look() => pause,
             };

@@ -30,7 +30,7 @@ pub fn reload(args: &ReloadArgs) -> Exit {
     if refused { Exit::Findings } else { Exit::Fine }
 }
 
-/// What a saved plan was made of.
+/// The fingerprints of the two files in a saved plan.
 fn planned(path: &std::path::Path) -> Result<serde_json::Value, Exit> {
     let saved: Option<serde_json::Value> =
         std::fs::read_to_string(path).ok().and_then(|text| serde_json::from_str(&text).ok());

@@ -189,7 +189,7 @@ fn rows(table: &mut Table, route: &Value) {
     }
 }
 
-/// What the breaker and the gate of a route have to say.
+/// The remarks of a route's breaker and gate.
 fn remark(route: &Value) -> String {
     let breaker = route["breaker"].as_str().filter(|state| *state != "closed").map(|state| format!("breaker {state}"));
     let gate =

@@ -3,7 +3,7 @@
 
 const GAP: &str = "  ";
 const NARROW_GAP: &str = " ";
-/// What a column that is never cut takes at least before others go, in percent of the width.
+/// The least share of a column that is never cut, before other columns go, in percent of the width.
 const WHOLE_SHARE: usize = 40;
 /// How far a reason that found no room beside its row is set in below it.
 const HANG: &str = "    ";
@@ -113,7 +113,7 @@ impl Table {
         while over > 0 && self.shrink_widest(&mut widths) {
             over -= 1;
         }
-        // What those that went have left over.
+        // The room of dropped columns goes to the whole ones.
         let mut spare = width.saturating_sub(total(&widths));
         for ((column, room), natural) in self.columns.iter().zip(&mut widths).zip(natural) {
             if let (Some(room), Some(natural), true) = (room, natural, column.is_whole) {
@@ -122,7 +122,7 @@ impl Table {
                 spare -= more;
             }
         }
-        // What narrower gaps can save need not go.
+        // A column stays if narrower gaps save enough.
         let mut gaps = widths.iter().flatten().count().saturating_sub(1) * (GAP.len() - NARROW_GAP.len());
         for (column, room) in self.columns.iter().zip(&mut widths) {
             if over > gaps && column.may_go {

@@ -1,4 +1,4 @@
-//! What verbs write: reports to stdout, messages to stderr, colour only for a person.
+//! The output of verbs: reports to stdout, messages to stderr, colour only for a person.
 
 use std::io::{IsTerminal, Write};
 

@@ -16,7 +16,7 @@ use crate::message::{Framing, Piece, RequestHead, ResponseHead};
 /// Interim responses (1xx) before the response; a server that sends more has none.
 const MOST_INTERIM: usize = 100;
 
-/// What is sent.
+/// A request to send.
 #[derive(Debug, Clone, Copy)]
 pub struct Request<'a> {
     /// Without what frames the body; a Content-Length that it has must be the body's.
@@ -82,7 +82,7 @@ pub async fn ask(mut end: End, request: &Request<'_>) -> Result<Response, Upstre
     })
     .await?;
     if head.status == StatusCode::SWITCHING_PROTOCOLS {
-        // What follows is not HTTP and has no end.
+        // The bytes that follow are not HTTP and have no end.
         return Err(UpstreamFault::Malformed("a switch of protocols that was not asked for"));
     }
     Ok(Response { head, end, upload })
@@ -93,7 +93,7 @@ pub async fn ask(mut end: End, request: &Request<'_>) -> Result<Response, Upstre
 /// the request is harmless twice. `connect` is polled only when a connection is needed.
 ///
 /// # Errors
-/// Those of `connect` and of [`ask`].
+/// The errors of `connect` and of [`ask`].
 pub async fn ask_over<E: From<UpstreamFault>>(
     kept: Option<End>,
     connect: impl Future<Output = Result<End, E>>,

@@ -29,7 +29,7 @@ enum CredentialsError {
     NotUnderstood,
 }
 
-/// AWS gives out new ones so long before the old expire.
+/// AWS gives out new ones this long before the old expire.
 const BEFORE_EXPIRY: Duration = Duration::from_secs(300);
 const SHORTEST: Duration = Duration::from_secs(1);
 /// A file may be written anew at any time.
@@ -80,13 +80,13 @@ fn due(source: &CredentialsSource, keys: &AwsKeys, now: Timestamp) -> Option<Dur
         (_, None) => Some(BEFORE_EXPIRY),
         (_, Some(until)) => {
             let left = Duration::try_from(until.duration_since(now)).unwrap_or_default();
-            // Those that last for less than twice that are read at half of their time.
+            // Credentials that last for less than twice that are read at half of their time.
             Some(left.checked_sub(BEFORE_EXPIRY).filter(|wait| *wait > BEFORE_EXPIRY).unwrap_or(left / 2).max(SHORTEST))
         }
     }
 }
 
-/// What can be had at once; the others are asked for over the network.
+/// Credentials from a source that answers at once; the others are asked for over the network.
 fn at_hand(source: &CredentialsSource) -> Option<Result<AwsKeys, CredentialsError>> {
     match source {
         CredentialsSource::Environment => Some(of_environment()),
@@ -144,7 +144,7 @@ fn of_profile(text: &str, profile: &str) -> Option<AwsKeys> {
     Some(AwsKeys { id: id?, secret: secret?, token, until: None })
 }
 
-/// What agents and metadata services answer.
+/// The answer of agents and metadata services.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Given {

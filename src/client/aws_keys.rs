@@ -1,4 +1,4 @@
-//! What requests to AWS are signed with.
+//! The keys that sign requests to AWS.
 
 use std::fmt;
 
@@ -15,7 +15,7 @@ pub(super) struct AwsKeys {
     pub(super) until: Option<Timestamp>,
 }
 
-/// Those in force; new ones are put here before they expire.
+/// The keys in force; new ones are put here before they expire.
 pub(super) type Keyring = ArcSwapOption<AwsKeys>;
 
 impl fmt::Debug for AwsKeys {

@@ -35,7 +35,7 @@ impl ConnectError {
         matches!(self, Self::Refused(error) if matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE)))
     }
 
-    /// What went wrong underneath, in few words that name nothing behind the proxy.
+    /// The underlying fault, in few words that name nothing behind the proxy.
     #[must_use]
     pub fn cause(&self) -> String {
         match self {
@@ -85,7 +85,7 @@ pub async fn connect(peer: &Peer, limit: Option<Duration>) -> Result<Socket, Con
     }
 }
 
-/// Says first whose connection it is, where that is to be said.
+/// Sends the PROXY header first, if the peer wants one.
 async fn begin<S: AsyncWrite + Unpin>(mut socket: S, peer: &Peer) -> io::Result<S> {
     if let Some(header) = peer.proxy_header() {
         socket.write_all(header).await?;
@@ -96,7 +96,7 @@ async fn begin<S: AsyncWrite + Unpin>(mut socket: S, peer: &Peer) -> io::Result<
 async fn plain(address: InetAddress) -> io::Result<TcpStream> {
     let socket = TcpStream::connect(address).await?;
     socket.set_nodelay(true)?;
-    // A connection whose other end is gone without a word is found while it waits.
+    // Keepalive finds a peer that is gone without a word while the connection waits.
     let keepalive =
         TcpKeepalive::new().with_time(Duration::from_secs(30)).with_interval(Duration::from_secs(10)).with_retries(3);
     SockRef::from(&socket).set_tcp_keepalive(&keepalive)?;

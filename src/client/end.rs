@@ -184,8 +184,8 @@ impl End {
         }
     }
 
-    /// Keeps the connection from `now` on for `wait` if it may have another request. At most `most` of HTTP/1 wait on one thread, and `closes` hears
-    /// when the other end closes them; one of HTTP/2 is shared already.
+    /// Keeps the connection from `now` on for `wait` if it may have another request. At most `most` of HTTP/1 wait on one thread,
+    /// and `closes` hears when the peer closes them; one of HTTP/2 is shared already.
     pub fn keep(self, key: u64, now: Instant, wait: Duration, most: usize, closes: Option<&Arc<IdleCloses>>) {
         match self {
             Self::Http1(conn) => {

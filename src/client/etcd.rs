@@ -73,7 +73,7 @@ pub(crate) struct KeyRange {
     pub(crate) entries: Vec<KeyValue>,
 }
 
-/// What a transaction did.
+/// The result of a transaction.
 #[derive(Debug, Clone)]
 pub(crate) struct Transacted {
     /// All comparisons held: the operations for that case were done, else those for the other.
@@ -83,7 +83,7 @@ pub(crate) struct Transacted {
     pub(crate) found: Vec<Vec<KeyValue>>,
 }
 
-/// What a transaction goes by.
+/// A condition of a transaction.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum KeyIs<'a> {
     /// The key was made by this revision; 0: there is no such key.
@@ -107,7 +107,7 @@ impl KeyIs<'_> {
     }
 }
 
-/// What a transaction does.
+/// An operation of a transaction.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum KeyAction<'a> {
     Put {
@@ -302,7 +302,7 @@ impl EtcdClient {
         })
     }
 
-    /// What changes from `first` up to and without `end`, from this revision on.
+    /// The changes from `first` up to and without `end`, from this revision on.
     pub(crate) async fn watch_range(&self, first: &str, end: &str, from: i64) -> Result<JsonLines, FetchError> {
         self.watch_from(json!({ "key": encoded(first), "range_end": encoded(end) }), from).await
     }
@@ -356,7 +356,7 @@ impl EtcdClient {
         self.range_of(&below(prefix)).await
     }
 
-    /// What changes below the prefix, from this revision on.
+    /// The changes below the prefix, from this revision on.
     pub(crate) async fn watch(&self, prefix: &str, from: i64) -> Result<JsonLines, FetchError> {
         self.watch_from(below(prefix), from).await
     }

@@ -14,7 +14,7 @@ use crate::message::{
     put_length, stays_open, take,
 };
 
-/// What comes does not even begin like a response: on a connection that was kept, it belongs to the request before.
+/// The bytes do not even begin like a response: on a connection that was kept, they belong to the request before.
 pub const NO_RESPONSE: &str = "no response";
 /// A longer head of a response is refused.
 const LONGEST_HEAD: usize = 256 * 1024;
@@ -25,7 +25,7 @@ const BODY_READ: usize = 64 * 1024;
 /// The longest trailer section.
 const LONGEST_TRAILERS: usize = 16 * 1024;
 
-/// What is read next.
+/// The part that is read next.
 #[derive(Debug)]
 enum Reading {
     /// Bytes of a head that were searched for its end.
@@ -41,7 +41,7 @@ enum Reading {
     Switched,
 }
 
-/// What is written next.
+/// The part that is written next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Writing {
     /// No request was put.
@@ -363,7 +363,7 @@ fn transfer_coding(head: &ResponseHead) -> Result<Option<bool>, UpstreamFault> {
     for coding in head.fields.all(Name::TransferEncoding).flat_map(|value| value.split(|byte| *byte == b',')) {
         let is_chunked = coding.trim_ascii().eq_ignore_ascii_case(b"chunked");
         if chunked == Some(true) {
-            // What one reader unwraps once and another twice.
+            // One reader unwraps this once and another twice.
             return Err(UpstreamFault::Malformed("transfer_encoding"));
         }
         chunked = Some(is_chunked);

@@ -7,7 +7,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 use super::*;
 
-/// A connection whose other end says this and closes.
+/// A connection to a peer that says this and closes.
 async fn answering(said: &[u8], method: Method) -> Conn {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let socket = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();

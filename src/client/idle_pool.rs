@@ -36,7 +36,7 @@ struct IdlePool {
 struct List {
     /// The last is the freshest.
     waiting: Vec<Waiting>,
-    /// Hears of each connection that the other end closes.
+    /// Hears of each connection that the peer closes.
     closes: Option<Arc<IdleCloses>>,
 }
 
@@ -46,7 +46,7 @@ struct Waiting {
     until: Instant,
 }
 
-/// A connection for `key` that has waited less than `youngest`, if there is one that the other end has not closed.
+/// A connection for `key` that has waited less than `youngest`, if there is one that the peer has not closed.
 pub fn take(key: u64, now: Instant, youngest: Duration) -> Option<Socket> {
     IDLE.with_borrow_mut(|pool| {
         let list = pool.lists.get_mut(&key)?;
@@ -70,8 +70,8 @@ pub fn take(key: u64, now: Instant, youngest: Duration) -> Option<Socket> {
     })
 }
 
-/// Keeps a connection whose last response was read to its end. Whether the other end says anything is asked when it is taken. At most `most` wait on one thread; the one that has waited
-/// longest makes room. `closes` hears when the other end closes it while it waits.
+/// Keeps a connection whose last response was read to its end; `take` checks whether the peer has sent anything. At most `most`
+/// wait on one thread; the one that has waited longest makes room. `closes` hears when the peer closes it while it waits.
 pub fn keep(key: u64, socket: Socket, now: Instant, wait: Duration, most: usize, closes: Option<&Arc<IdleCloses>>) {
     if wait.is_zero() {
         return;
@@ -94,7 +94,7 @@ pub fn keep(key: u64, socket: Socket, now: Instant, wait: Duration, most: usize,
     }
 }
 
-/// Closes what has waited for long enough, or was closed at the other end, until nothing waits any more.
+/// Closes connections that have waited for long enough, or that the peer closed, until none waits any more.
 async fn look_after() {
     loop {
         tokio::time::sleep(LOOK).await;
@@ -115,8 +115,8 @@ async fn look_after() {
 }
 
 impl List {
-    /// Closes what has waited for long enough, or was closed at the other end. Of those that have waited for too long to be used
-    /// again, the oldest stays: it shows when the other end closes it.
+    /// Closes connections that have waited for long enough, or that the peer closed. Of those that have waited for too long to be used
+    /// again, the oldest stays: it shows when the peer closes it.
     fn look(&mut self, now: Instant) {
         let mut waiting = std::mem::take(&mut self.waiting);
         let useful = self.closes.as_ref().map(|closes| closes.reuse_within(true));
@@ -135,7 +135,7 @@ impl List {
         self.waiting = waiting;
     }
 
-    /// The other end has closed this connection, at some time before now.
+    /// The peer has closed this connection, at some time before now.
     fn heard_close(&self, waiting: &Waiting, now: Instant) {
         let Some(closes) = &self.closes else { return };
         // The pool looks once a second, but the system knows when the last segment came.
@@ -157,7 +157,7 @@ impl IdlePool {
     }
 }
 
-/// Whether the other end says nothing, not even goodbye: an upstream speaks only when it is asked.
+/// Whether the peer has sent nothing, not even the end: an upstream speaks only when it is asked.
 pub fn is_silent(socket: &mut Socket) -> bool {
     let mut byte = [0];
     let mut buffer = ReadBuf::new(&mut byte);
@@ -190,7 +190,7 @@ mod tests {
 
     use super::*;
 
-    /// Connections to a server, each with its other end.
+    /// Connections to a server, each with the server's socket.
     async fn connections<const N: usize>() -> [(Socket, TcpStream); N] {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback has a free port");
         let address = listener.local_addr().expect("a bound listener has an address");

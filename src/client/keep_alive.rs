@@ -11,11 +11,11 @@ use super::{End, FetchError, UpstreamFault, Url, fetch};
 use crate::endpoint::HttpVersions;
 use crate::message::{Framing, RequestHead, ResponseHead};
 
-/// What servers of applications keep an idle connection for at least (gunicorn 2 s, Node 5 s), nearly: a connection that is closed
-/// meanwhile costs another attempt.
+/// Less than Node keeps an idle connection (5 s). A server that keeps it for less (gunicorn: 2 s) may have closed it, which costs
+/// another attempt.
 const YOUNGEST: Duration = Duration::from_secs(4);
 
-/// A client of one server. Whatever it is asked may reach the server twice without harm.
+/// A client of one server. Its requests may reach the server twice without harm.
 #[derive(Debug)]
 pub struct KeepAliveClient {
     url: Url,

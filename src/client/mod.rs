@@ -31,7 +31,7 @@ pub mod tls;
 mod translated;
 mod url;
 
-/// What this program calls itself where it asks somebody.
+/// The User-Agent of the program's own requests.
 pub const OUR_AGENT: &str = concat!("multilith/", env!("CARGO_PKG_VERSION"));
 
 pub use ask::{AskError, Request, Response};
@@ -52,12 +52,12 @@ pub use url::{BadUrl, Scheme, Url};
 use std::fmt;
 use std::io;
 
-/// What went wrong at the upstream's end of a connection.
+/// A fault at the upstream's end of a connection.
 #[derive(Debug)]
 pub enum UpstreamFault {
     /// The connection ended, or was reset, before the response did.
     Ended(io::Error),
-    /// What came is not HTTP; the rule that it breaks.
+    /// The bytes are not HTTP; the rule that they break.
     Malformed(&'static str),
     /// The upstream says that it has not processed the request (HTTP/2: `REFUSED_STREAM`, or GOAWAY with a lower stream): any
     /// method may be sent again.

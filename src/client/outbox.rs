@@ -1,4 +1,4 @@
-//! What a connection has to send and has not sent yet.
+//! The bytes that a connection has not sent yet.
 //!
 //! Short pieces are gathered, so that a head and a small body leave in one system call and one record of TLS; a long piece goes
 //! behind them as it is. An empty outbox holds no memory: the buffer goes back to the thread.

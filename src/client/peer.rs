@@ -1,4 +1,4 @@
-//! Where to connect to, and how the other end proves who it is.
+//! The address to connect to, and how the peer proves its identity.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -23,7 +23,7 @@ pub struct Peer {
 }
 
 impl Peer {
-    /// `trust`: how the other end of TLS is checked; without one, as [`tls::usual`] does. A peer without TLS has none.
+    /// `trust`: how the peer's certificate is checked; without one, as [`tls::usual`] does. A peer without TLS has none.
     #[must_use]
     pub fn new(http: HttpPeer, trust: Option<Arc<ClientConfig>>, versions: HttpVersions) -> Self {
         let tls = http.is_tls().then(|| trust.unwrap_or_else(tls::usual));

@@ -32,7 +32,7 @@ pub(crate) struct PrometheusSample {
 struct Answer {
     #[serde(default)]
     error: String,
-    /// What makes an answer doubtful: a part of the stores did not answer.
+    /// Reasons to doubt an answer: a part of the stores did not answer.
     #[serde(default)]
     warnings: Vec<String>,
     data: Option<Data>,
@@ -55,7 +55,7 @@ impl Prometheus {
         Ok(Self { url: url.parse()? })
     }
 
-    /// What a query finds now. An answer with a warning is none: a part may be missing.
+    /// The samples of a query now. An answer with a warning is none: a part may be missing.
     pub(crate) async fn instant(&self, query: &str) -> Result<Vec<PrometheusSample>, FetchError> {
         let target = format!("{}/api/v1/query", self.url.base());
         let mut head = fetch::request(&self.url, Method::POST, &target);

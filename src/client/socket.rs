@@ -27,8 +27,8 @@ impl Socket {
         }
     }
 
-    /// How long ago the last segment came, to some milliseconds: of a connection that was closed while it waited, the other end's
-    /// FIN. `None`: not TCP, or the system does not say.
+    /// How long ago the last segment came, to some milliseconds: of a connection that was closed while it waited, the peer's FIN.
+    /// `None`: not TCP, or the system does not say.
     #[must_use]
     #[expect(unsafe_code, reason = "std has no TCP_INFO")]
     pub fn silent_for(&self) -> Option<Duration> {

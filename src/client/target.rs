@@ -1,4 +1,4 @@
-//! What an upstream's endpoints are: servers of HTTP, or something that a request is translated for.
+//! The kind of an upstream's endpoints: servers of HTTP, or something that a request is translated for.
 //!
 //! Everything above asks an [`End`] and gets a head and a body, whatever is behind it.
 
@@ -24,7 +24,7 @@ pub enum Protocol {
 }
 
 impl Protocol {
-    /// What it needs of its own runs on this runtime.
+    /// The target's own tasks run on this runtime.
     #[must_use]
     pub fn start(spec: &TargetSpec, tls: Option<BrokerTls>, runtime: &Handle) -> Self {
         match spec {

@@ -1,4 +1,4 @@
-//! How the other end of a TLS connection proves who it is: by an authority, by being the certificate that the file names, by its
+//! How the peer of a TLS connection proves its identity: by an authority, by being the certificate that the file names, by its
 //! key, or not at all.
 
 use std::sync::{Arc, OnceLock};
@@ -18,7 +18,7 @@ use x509_parser::prelude::{ASN1Time, FromDer, X509Certificate};
 
 use crate::endpoint::{KeyPin, Verify};
 
-/// What a server has to prove.
+/// The proof that a server has to give.
 #[derive(Debug, Default)]
 pub struct Trust {
     /// `None`: those of this machine. A server may also show one of these as its own.
@@ -159,7 +159,7 @@ impl ServerCertVerifier for Verifier {
             return Ok(ServerCertVerified::assertion());
         }
         if self.is_authority(shown) {
-            // What `openssl req -x509` makes may sign others, which webpki takes from no server.
+            // A certificate of `openssl req -x509` may sign others, which webpki takes from no server.
             return self.verify_itself(shown, name, now).map(|()| ServerCertVerified::assertion());
         }
         let Some(chain) = &self.chain else {

@@ -1,4 +1,4 @@
-//! What a request that is translated has on its way, and the response that comes of it.
+//! The context of a translated request, and the response that comes of it.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -12,11 +12,11 @@ use serde_json::{Map, Value};
 use crate::message::{Framing, Name, Piece, RequestHead, ResponseHead};
 use crate::route::{Arguments, BadArguments, RemoteCall};
 
-/// What a target that is not a server of HTTP is told of a request beside its head.
+/// The facts of a request, beside its head, for a target that is not a server of HTTP.
 #[derive(Debug, Clone)]
 pub struct Brief {
     pub client: Option<IpAddr>,
-    /// What the client speaks.
+    /// The client's HTTP version.
     pub version: Version,
     /// How long is waited for the answer.
     pub limit: Option<Duration>,
@@ -34,7 +34,7 @@ pub struct RemoteBrief {
     pub context: CallContext,
 }
 
-/// What a service learns of a call beside its arguments.
+/// The context of a call, beside its arguments.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CallContext {
     /// The caller's name, for the service's logs.
@@ -62,7 +62,7 @@ pub struct Translation {
     /// A call that has not begun by then does not begin.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub expires_seconds: Option<f64>,
-    /// What goes beside the message.
+    /// The headers beside the message.
     pub headers: Map<String, Value>,
     /// `null`: the request is refused.
     pub message: Value,
@@ -71,7 +71,7 @@ pub struct Translation {
     pub refused: Option<String>,
 }
 
-/// What is asked for and no translation has: the label of `refused_total`.
+/// The reason why no translation takes this request: the label of `refused_total`.
 pub(super) fn refused(head: &RequestHead) -> Option<&'static str> {
     if head.fields.has(Name::Upgrade) && head.fields.has(Name::Connection) {
         return Some("upgrade");
@@ -106,7 +106,7 @@ impl Answered {
         Self { head, body, framing }
     }
 
-    /// What was asked failed, and what it said of that is not for the client.
+    /// The target failed; the client is not told its reason.
     pub(super) fn failed(status: StatusCode) -> Self {
         let mut head = ResponseHead::new(status);
         head.fields.append(Name::ContentType, b"application/problem+json");

@@ -33,7 +33,7 @@ impl Scheme {
     }
 }
 
-/// What is no URL that could be asked.
+/// A text that is no URL to ask.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{}` is no http(s) URL with a host", without_logins(.0))]
 pub struct BadUrl(pub String);
@@ -95,7 +95,7 @@ impl Url {
         if self.scheme.is_tls() { 443 } else { 80 }
     }
 
-    /// What a request names as its host: without userinfo, the port only where it is not the scheme's.
+    /// The Host of a request: without userinfo, the port only where it is not the scheme's.
     #[must_use]
     pub fn authority(&self) -> String {
         self.authority_at(self.port())

@@ -11,7 +11,7 @@ use super::text::{WIDTH, cut, duration, side_lines};
 use super::token::Hunk;
 use super::verdict::Outcome;
 
-/// What `diff ROUTE --replay N` and the API say.
+/// The report of `diff ROUTE --replay N` and of the API.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct AgainReport {
     pub route: String,
@@ -64,7 +64,7 @@ impl SideReport {
 }
 
 impl AgainReport {
-    /// What the comparison of the two answers says.
+    /// The report with the comparison of the two answers.
     #[must_use]
     pub fn with(mut self, outcome: Outcome, is_noise: impl Fn(&Difference) -> bool) -> Self {
         let report = |found: Difference| {

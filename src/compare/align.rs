@@ -19,8 +19,8 @@ pub(super) struct Alignment {
     pub(super) only_candidate: Vec<usize>,
 }
 
-/// What two lists have in common, as rising pairs of places: their equal ends, and between those the longest common subsequence.
-/// Beyond `most` pairs of places, what stands once in both parts the lists first, as in a patience diff.
+/// The common elements of two lists, as rising pairs of places: their equal ends, and between those the longest common
+/// subsequence. Beyond `most` pairs of places, elements that stand once in both parts the lists first, as in a patience diff.
 pub(super) fn in_order<T: Eq + Hash>(control: &[T], candidate: &[T], most: usize) -> Vec<(usize, usize)> {
     let mut pairs = Vec::new();
     let mut left = most;

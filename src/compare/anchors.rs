@@ -18,7 +18,7 @@ const MAX_NODES: usize = 200;
 /// Bytes beyond which a shared part weighs no more.
 const HEAVIEST: u64 = 64;
 
-/// What is left of a list without these places.
+/// The list without these places.
 pub(super) fn without<T>(list: Vec<T>, places: impl Iterator<Item = usize>) -> Vec<T> {
     let places: HashSet<_> = places.collect();
     list.into_iter().enumerate().filter(|(at, _)| !places.contains(at)).map(|(_, one)| one).collect()
@@ -162,7 +162,7 @@ mod tests {
             ("<p>a<i>1</i><p>b<i>2</i>", "<p>b<i>9</i><p>a<i>8</i>", &[(0, 1), (1, 0)]),
             // The name of a row weighs more than its number.
             ("<p>1<i>one</i><b>x</b><p>2<i>two</i><b>y</b>", "<p>1<i>two</i><b>z</b>", &[(1, 0)]),
-            // What several have says nothing, nor does an element of another tag.
+            // A text that several have says nothing, nor does an element of another tag.
             ("<p>a<i>1</i><p>a<i>2</i>", "<p>a<i>9</i><p>a<i>8</i>", &[]),
             ("<p>a<i>1</i></p>", "<div>a<i>9</i></div>", &[]),
             ("<p data-id=7>x", "<p data-id=8>z<p data-id=7>y", &[(0, 1)]),

@@ -1,4 +1,4 @@
-//! What is compared: a request and the answers that two sides gave to it.
+//! A comparison's input: a request and the answers of both sides.
 
 use bytes::Bytes;
 use http::header::{
@@ -9,7 +9,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::message::{GRPC_STATUS, GrpcStatus, ResultCode, names_call};
 
-/// What is known of an answer's body.
+/// The known part of an answer's body.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Body {
     /// All of it, with its content codings.
@@ -51,7 +51,7 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// What it says of the request's outcome: a call of gRPC by its status, which stands beside the fields of the head.
+    /// The request's result: of a gRPC call its status, which stands beside the fields of the head.
     #[must_use]
     pub fn result(&self, request: &ComparedRequest<'_>) -> ResultCode {
         let http = ResultCode::http(self.status.as_u16());

@@ -80,7 +80,7 @@ impl Kind {
     }
 }
 
-/// What each side had, at the level that the rules allow; `None`: nothing there.
+/// Each side's value, at the level that the rules allow; `None`: nothing there.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Example {
     pub control: Option<String>,
@@ -101,7 +101,7 @@ pub struct Difference {
 }
 
 impl Difference {
-    /// The same with at most so many examples.
+    /// The same with at most `most` examples.
     #[must_use]
     pub fn with_examples(&self, most: usize) -> Self {
         Self {
@@ -113,13 +113,13 @@ impl Difference {
         }
     }
 
-    /// What is shown of it where nothing is known of noise.
+    /// The example to show where nothing is known of noise.
     #[must_use]
     pub fn first_example(&self) -> Option<&Example> {
         self.example(|_| true).map(|(_, example)| example)
     }
 
-    /// What is shown of it, and of which part: the first that counts, else the first one.
+    /// The example to show, and its part: the first that counts, else the first one.
     pub(super) fn example(&self, counts: impl Fn(&Hunk) -> bool) -> Option<&(Hunk, Example)> {
         let counting = self.examples.iter().find(|(hunk, _)| counts(hunk));
         counting.or_else(|| self.examples.first())
@@ -308,7 +308,7 @@ impl<'r> Findings<'r> {
         let (Some(a), Some(b)) = (a, b) else { return false };
         let before = self.seen;
         self.below(field.to_owned(), |findings| markup::documents(&a, &b, findings));
-        // What is no difference in a page may be one in a string; that is for a browser to show, and it shows the same.
+        // Equal pages may be different strings; that is for a browser to show, and it shows the same.
         if self.seen == before {
             self.same();
         }
@@ -441,7 +441,7 @@ impl Clean {
         Self { texts, parts }
     }
 
-    /// What surrounds a difference; the first one, where a secret stood in the place of the one that is asked for.
+    /// The text around a difference; around the first one, where a secret stood in the place of the one that is asked for.
     fn around(&self, hunk: &Hunk) -> Example {
         let found = self.parts.hunks.iter().position(|known| known == hunk).unwrap_or(0);
         let [a, b] = self.parts.places.get(found).copied().unwrap_or_default();

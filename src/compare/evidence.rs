@@ -1,4 +1,4 @@
-//! What the comparisons of one route amount to.
+//! The evidence of one route's comparisons.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -44,7 +44,7 @@ struct Waiting {
     at: Millis,
 }
 
-/// At whom noise was learned.
+/// The side at which noise was learned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Learned {
     /// At the monolith, by safe requests.
@@ -99,7 +99,7 @@ pub enum EvidenceError {
     /// Written by a version that counted differently.
     #[error("the evidence has format {0}, this program reads {VERSION}")]
     Version(u32),
-    /// What is compared has changed since.
+    /// The rules have changed since.
     #[error("the evidence was gathered under other rules")]
     OtherRules,
     /// Its parts contradict each other.
@@ -188,13 +188,13 @@ impl Evidence {
         if !learns {
             self.unlearnable += 1;
         }
-        // What waited for noise that will not be learned any more is judged with it.
+        // Comparisons that waited for noise are judged too, since it is not learned any more.
         let mut ready: Vec<_> = std::mem::take(&mut self.waiting).into();
         ready.push(waiting);
         self.judge(&ready)
     }
 
-    /// Of what waits only so much is kept.
+    /// Only a bounded number of comparisons waits.
     fn drop_oldest(&mut self) -> Vec<ComparisonResult> {
         let mut dropped = Vec::new();
         let mut differences: usize = self.waiting.iter().map(|one| one.differences.len()).sum();
@@ -399,7 +399,7 @@ impl Evidence {
         Counts { raw: tally.raw.min(compared), compared, noise: tally.noise.min(replays), replays }
     }
 
-    /// What no mask covers, against noise that is not known yet.
+    /// Differences that no mask covers, against noise that is not known yet.
     fn open_counts(&self, tally: &Tally) -> Counts {
         let judged = self.taken.saturating_sub(self.waiting());
         let noise = tally.masks.unseen().min(self.replays());

@@ -18,11 +18,11 @@ use crate::migration::Examples;
 /// Bytes of a body; a larger one is left out of the export.
 const MAX_BODY: u64 = 16 * 1024;
 
-/// What belongs to the connection, to a hop before us, or to the client's tracing.
+/// Headers of the connection, of a hop before us, or of the client's tracing.
 const NOT_KEPT: [HeaderName; 6] = [CONNECTION, CONTENT_LENGTH, TE, TRAILER, TRANSFER_ENCODING, UPGRADE];
 const NOT_KEPT_PREFIXES: [&str; 5] = ["x-forwarded-", "x-multilith-", "x-request-id", "forwarded", "trace"];
 
-/// What is kept of one request and the monolith's answer.
+/// The kept parts of one request and the monolith's answer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeptExchange {
     pub(super) method: String,

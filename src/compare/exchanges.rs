@@ -15,10 +15,10 @@ const MAX_OF_FIELD: usize = 5;
 /// Of these, the first ones, which stay; the others are the newest.
 const FIRST: usize = 2;
 
-/// The newest one of a field makes room for one that came so much later: redacting takes longer than comparing.
+/// The newest one of a field makes room for one that came this much later: redacting takes longer than comparing.
 const FRESH: Millis = 1000;
 
-/// By age. Those without a field were answered alike.
+/// By age. Exchanges without a field were answered alike.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub(super) struct Exchanges(Vec<KeptExchange>);

@@ -32,7 +32,7 @@ pub(super) struct Parts {
     pub(super) places: Vec<[usize; 2]>,
 }
 
-/// What lies between two places that are the same in both texts.
+/// The part between two places that are the same in both texts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Gap {
     pub(super) hunk: Hunk,
@@ -142,7 +142,7 @@ pub(super) fn gaps(control: &str, candidate: &str) -> Vec<Gap> {
     out
 }
 
-/// What lies between two anchors and is not the same, without what both sides begin and end with.
+/// The differing parts between anchors, without the beginning and the end that both sides share.
 fn differing(a: &Cut<'_>, b: &Cut<'_>, anchors: impl Iterator<Item = (usize, usize)>) -> Vec<Differing> {
     let mut out = Vec::new();
     let mut from = [0, 0];
@@ -192,7 +192,7 @@ fn widths(tokens: &[Token<'_>], part: &Range<usize>, last: Option<usize>, next: 
     let is_edge = |token: Option<&Token<'_>>| {
         token.is_none_or(|token| matches!(token.class, class::SPACE | class::PUNCTUATION) || is_glue(token))
     };
-    // What a part that differs begins and ends with is not known.
+    // The tokens at the borders of a neighbouring part that differs are not known.
     let before = &tokens[last.unwrap_or(0)..part.start];
     let behind = &tokens[part.end..next.unwrap_or(tokens.len())];
     let beyond_first = |at: usize| at + 1 < before.len() || last.is_none();
@@ -209,7 +209,7 @@ fn widths(tokens: &[Token<'_>], part: &Range<usize>, last: Option<usize>, next: 
     [left.count(), right.count()]
 }
 
-/// What stands before a part: a token, and the name if the part is a named value. `end` is that of the part before.
+/// The tokens before a part: the nearest, and the name if the part is a named value. `end` is that of the part before.
 fn before(tokens: &[Token<'_>], end: usize) -> u32 {
     let Some(nearest) = tokens.iter().rfind(|token| token.class != class::SPACE) else { return 1 };
     let is_between = |token: &&Token<'_>| matches!(token.class, class::SPACE | class::PUNCTUATION);
@@ -278,7 +278,7 @@ mod tests {
         "{p} \"{n}\" '{n}'",
     ];
 
-    /// Of so many pairs these are not masked, and in these a fault beside the nonce is.
+    /// Of 500 pairs: those that are not masked, and those in which a fault beside the nonce is.
     fn seen(text: &str, nonce: fn(&mut fastrand::Rng) -> String, seed: u64) -> (usize, usize) {
         let mut random = fastrand::Rng::with_seed(seed);
         let mut hunks = |price: &str| {

@@ -23,7 +23,7 @@ const USUAL: [&str; 9] = [
     "vary",
 ];
 
-/// What must differ, belongs to the connection, or is compared anyway as the body.
+/// Headers that must differ, belong to the connection, or are compared anyway as the body.
 const EXEMPT: [&str; 17] = [
     "date",
     "server",
@@ -146,7 +146,7 @@ fn value(name: &HeaderName, headers: &HeaderMap) -> Option<String> {
         if parts.first().is_some_and(|kind| kind == "application/json" || kind.ends_with("+json")) {
             parts.retain(|part| part != "charset=utf-8");
         }
-        // What parts the body is made up anew for each answer.
+        // The boundary of a multipart body is made up anew for each answer.
         if parts.first().is_some_and(|kind| kind.starts_with("multipart/")) {
             parts.retain(|part| !part.starts_with("boundary="));
         }

@@ -20,7 +20,7 @@ pub enum Incomparable {
     TooLarge,
     /// The content coding is unknown or broken.
     Undecodable,
-    /// What was asked was only accepted, and its outcome did not come in time.
+    /// The request was only accepted, and its outcome did not come in time.
     Unfinished,
 }
 

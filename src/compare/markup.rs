@@ -92,7 +92,7 @@ impl<'v> Walk<'v, '_, '_> {
         if !equal.pairs.is_empty() {
             self.findings.same();
         }
-        // What is left of both sides, with its place.
+        // The unmatched nodes of both sides, with their places.
         let rest = |nodes: &[Subtree<'v>], places: &[usize]| {
             places.iter().filter_map(|at| nodes.get(*at).map(|node| (*at, *node))).collect::<Vec<_>>()
         };

@@ -1,4 +1,4 @@
-//! What is noise inside a field: the parts in which a side disagreed with itself, by class and neighbours.
+//! The noise inside a field: the parts in which a side disagreed with itself, by class and neighbours.
 
 use serde::{Deserialize, Serialize};
 

@@ -108,7 +108,7 @@ fn found(body: &[u8], hidden: bool) -> Found<'_> {
     }
 }
 
-/// What stands before the first line that begins with a delimiter, and what stands behind the delimiter.
+/// The text before the first line that begins with a delimiter, and the text behind the delimiter.
 fn cut<'b>(body: &'b [u8], delimiter: &[u8]) -> Option<(&'b [u8], &'b [u8])> {
     let begins_a_line = |at: &usize| *at == 0 || body.get(at - 1) == Some(&b'\n');
     let at = memmem::find_iter(body, delimiter).find(begins_a_line)?;
@@ -117,7 +117,7 @@ fn cut<'b>(body: &'b [u8], delimiter: &[u8]) -> Option<(&'b [u8], &'b [u8])> {
     Some((before.strip_suffix(b"\r").unwrap_or(before), body.get(at + delimiter.len()..).unwrap_or_default()))
 }
 
-/// What follows the end of this line; `None`: it holds more than white space.
+/// The text behind the end of this line; `None`: it holds more than white space.
 fn line_behind(text: &[u8]) -> Option<&[u8]> {
     let end = memchr::memchr(b'\n', text)?;
     let (line, rest) = text.split_at(end + 1);

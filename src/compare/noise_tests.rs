@@ -22,7 +22,7 @@ enum Fault {
     Status,
 }
 
-/// What one answer is made from.
+/// The state that one answer is made from.
 struct Noise<'r> {
     random: &'r mut fastrand::Rng,
     counter: u64,
@@ -155,7 +155,7 @@ fn blog(n: &mut Noise<'_>) -> Vec<u8> {
     .into_bytes()
 }
 
-/// What a REST interface of the same says: pages inside strings, elements in any order.
+/// The same content from a REST interface: pages inside strings, elements in any order.
 fn posts(n: &mut Noise<'_>) -> Vec<u8> {
     let missing = n.is_missing();
     let posts: Vec<_> = n

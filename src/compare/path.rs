@@ -34,7 +34,7 @@ pub enum FieldPath {
     Named(Box<str>),
 }
 
-/// What is wrong with a path.
+/// A fault of a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum PathFault {
     #[error("the field is empty")]

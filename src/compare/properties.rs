@@ -1,4 +1,4 @@
-//! What holds for every pair of answers.
+//! Properties of every pair of answers.
 
 use http::{HeaderMap, Method};
 use proptest::prelude::*;

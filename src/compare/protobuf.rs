@@ -1,7 +1,7 @@
 //! Reads gRPC's frames and the wire format of protobuf by field number; no schema is needed.
 //!
-//! A part with a length is a text if it holds nothing but letters, else a message if it reads as one, else bytes. Sources: the gRPC over HTTP/2
-//! specification, and the description of the protobuf wire format.
+//! A part with a length is a text if it holds nothing but letters, else a message if it reads as one, else bytes. Sources: the
+//! specification of gRPC over HTTP/2, and the description of the protobuf wire format.
 
 use std::borrow::Cow;
 use std::fmt::Write;

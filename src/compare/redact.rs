@@ -69,7 +69,7 @@ impl Redactor {
         Self { names }
     }
 
-    /// What is hidden: lower case, without `-` and `_`.
+    /// The hidden names: lower case, without `-` and `_`.
     pub(super) fn names(&self) -> impl Iterator<Item = &str> {
         self.names.iter().map(String::as_str)
     }

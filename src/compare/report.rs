@@ -25,7 +25,7 @@ pub struct Report {
     /// Comparisons that wait until noise is known; they are in no verdict yet.
     #[serde(default)]
     pub waiting: u64,
-    /// What became of the copies, since the program started or the evidence was reset.
+    /// The results of the copies, since the program started or the evidence was reset.
     #[serde(default)]
     pub copies: CopiesReport,
     /// Statuses that were not the same, the most frequent pair first.
@@ -116,7 +116,7 @@ pub struct StatusReport {
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RequestReport {
-    /// What `diff ROUTE --replay` takes.
+    /// The number that `diff ROUTE --replay` takes.
     #[serde(default)]
     pub number: Option<u64>,
     pub method: String,
@@ -147,7 +147,7 @@ pub struct FieldReport {
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ExampleReport {
-    /// What `diff ROUTE --replay` takes.
+    /// The number that `diff ROUTE --replay` takes.
     #[serde(default)]
     pub number: Option<u64>,
     pub control: Option<String>,
@@ -192,7 +192,7 @@ impl Report {
         Self::with(route, evidence, verdicts, evidence.tallies().iter().map(field).collect())
     }
 
-    /// What came since a time; what is noise is known from all that is kept.
+    /// The comparisons since a time; the noise is known from all that is kept.
     pub fn since(route: &str, evidence: &Evidence, from: Millis, now: Millis) -> Self {
         let ([matches, mismatch, undecided], [incomparable, replays, taken]) = evidence.since(from, now);
         let verdicts = Verdicts { matches, mismatch, undecided, incomparable, dropped: 0 };

@@ -1,4 +1,4 @@
-//! What is compared and what is kept of it: the settings of a route, checked once.
+//! The rules of a route for comparing and keeping, checked once.
 
 use http::{HeaderName, StatusCode};
 use regex::RegexBuilder;
@@ -231,7 +231,7 @@ fn collect<T, W: Named>(
     good
 }
 
-/// What an error repeats of an entry.
+/// The part of an entry that an error repeats.
 trait Named {
     fn name(&self) -> &str;
 }

@@ -39,7 +39,7 @@ pub struct KeptRequest {
 }
 
 impl KeptRequest {
-    /// What is kept of a request.
+    /// The kept parts of a request.
     pub fn of(request: &ComparedRequest<'_>, rules: &Rules) -> Self {
         let secrets = rules.redactor().secrets(request, []);
         let text = |name: &str| request.headers.get(name).and_then(|value| value.to_str().ok());
@@ -114,7 +114,7 @@ impl Statuses {
         self.pairs.iter().flat_map(|pair| &pair.requests).map(|(_, asked)| asked).find(|asked| asked.number == number)
     }
 
-    /// What came since a time: each pair that was seen then, with the counts of then.
+    /// The answers since a time: each pair that was seen then, with the counts of then.
     pub(super) fn since(&self, from: Millis, now: Millis) -> Self {
         let recent = self.pairs.iter().filter_map(|pair| {
             let [count, authorized, _] = pair.window.since(from, now);

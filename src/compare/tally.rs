@@ -37,7 +37,7 @@ pub struct KeptExample {
     pub statuses: Option<[u16; 2]>,
 }
 
-/// What was seen of one field.
+/// The counts and examples of one field.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tally {
     pub field: String,
@@ -65,7 +65,7 @@ pub(super) struct Tallies {
 }
 
 impl Tally {
-    /// What is shown of it: of a field that varies by itself in some parts, the examples of the other parts. Where there are
+    /// The examples to show: of a field that varies by itself in some parts, the examples of the other parts. Where there are
     /// none, all of them.
     pub(super) fn shown(&self) -> impl DoubleEndedIterator<Item = &KeptExample> {
         let all = self.examples.iter().all(|kept| self.is_noise(kept));
@@ -76,7 +76,7 @@ impl Tally {
         kept.part.is_some_and(|part| self.masks.cover(&[part]))
     }
 
-    /// Adds the newest one. What turned out to be noise makes room first, and takes none from what did not. Where the same
+    /// Adds the newest one. Noise makes room first, and displaces only noise. Where the same
     /// values come again, their first request stays and of the others the newest.
     fn keep(&mut self, newest: KeptExample) {
         if self.examples.len() >= MAX_EXAMPLES {
@@ -174,7 +174,7 @@ impl Tallies {
             tally.raw = tally.raw.saturating_add(1);
             tally.window.add([1, 0, 0], seen.now);
         }
-        // What is known to be noise shows no fault.
+        // A part that is known to be noise shows no fault.
         let Some((part, example)) = difference.example(|part| !tally.masks.cover(std::slice::from_ref(part))) else {
             return;
         };

@@ -160,7 +160,7 @@ impl Report {
         }
         let sandbox = self.replays_at_sandbox;
         let at = match (self.replays.saturating_sub(sandbox), sandbox) {
-            // Nobody was asked yet.
+            // No replay was sent yet.
             (0, 0) => String::new(),
             (_, 0) => " at the monolith".to_owned(),
             (0, _) => " at the sandbox".to_owned(),
@@ -305,7 +305,7 @@ fn numbered(number: Option<u64>) -> String {
     number.map_or_else(String::new, |number| format!("#{number} "))
 }
 
-/// What each side had of a field, a line each; none where nothing is kept.
+/// Each side's value of a field, a line each; none where nothing is kept.
 pub(super) fn side_lines(control: Option<&str>, candidate: Option<&str>, colour: bool) -> Vec<String> {
     let [a, b] = match (control, candidate) {
         (None, None) => return Vec::new(),
@@ -402,7 +402,7 @@ fn tame(text: &str) -> String {
     text.chars().map(shown).collect()
 }
 
-/// What joins, separates and turns around: no terminal agrees with another on its width.
+/// Characters that join, separate or turn text around: no terminal agrees with another on their width.
 const fn is_invisible(c: char) -> bool {
     matches!(
         c,
@@ -441,7 +441,7 @@ mod tests {
         for (control, candidate, expected) in [
             ("price 10 EUR", "price 99 EUR", ["price [-10-] EUR", "price {+99+} EUR"]),
             ("n=a1; p=10;", "n=b2; p=99;", ["n=[-a1-]; p=[-10-];", "n={+b2+}; p={+99+};"]),
-            // What is kept of two values may be the same.
+            // The kept texts of two values may be the same.
             ("bytes(5)", "bytes(5)", ["bytes(5)", "bytes(5)"]),
             ("one\n\ttwo", "one\n\tthree", ["one↵⇥[-two-]", "one↵⇥{+three+}"]),
             ("a", "a b", ["a", "a{+ b+}"]),

@@ -182,7 +182,7 @@ fn time(bytes: &[u8]) -> Option<usize> {
     (at > 0 && bytes.get(at).is_none_or(|byte| !byte.is_ascii_alphanumeric())).then_some(at)
 }
 
-/// What surrounds a byte of a text: a number of characters on each side, cut at the borders of tokens.
+/// The text around a byte: a number of characters on each side, cut at the borders of tokens.
 pub(super) fn surroundings(text: &str, at: usize, characters: usize) -> String {
     let at = (0..=at.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
     let (before, behind) = text.split_at(at);

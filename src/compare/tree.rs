@@ -49,7 +49,7 @@ pub(super) struct Element {
     pub(super) attributes: Vec<Attribute>,
 }
 
-/// What an element is called in a path, beside its tag.
+/// The name of an element in a path, beside its tag.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Label {
     Tag,

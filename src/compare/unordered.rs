@@ -48,7 +48,7 @@ fn canonical<'v>(list: &'v [Json<'v>], at: &mut Vec<Step<'v>>, rules: &Rules) ->
     texts
 }
 
-/// What has no partner of the same text on the other side.
+/// The members without a partner of the same text on the other side.
 fn left_over<'v>(a: &[Canonical<'v>], b: &[Canonical<'v>]) -> (Vec<&'v Json<'v>>, Vec<&'v Json<'v>>) {
     let (mut left, mut right) = (Vec::new(), Vec::new());
     let (mut a, mut b) = (a.iter().peekable(), b.iter().peekable());

@@ -11,7 +11,7 @@ use super::path::FieldPath;
 use super::rules::Rules;
 use crate::message::ResultCode;
 
-/// What became of one comparison.
+/// The result of one comparison.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ComparisonResult {
     Match,
@@ -61,7 +61,7 @@ impl Outcome {
         Self::beyond(Incomparable::Unfinished, None)
     }
 
-    /// The verdict if every difference counts. What is known to differ outweighs what is not known.
+    /// The verdict if every difference counts. A known difference outweighs an unknown part.
     #[must_use]
     pub fn verdict(&self) -> ComparisonResult {
         match self.unknown {
@@ -125,7 +125,7 @@ pub fn compare(request: &ComparedRequest<'_>, control: &Answer, candidate: &Answ
     Outcome { differences: findings.into_list(), unknown, equal, statuses, agreed: true, asked_on: false }
 }
 
-/// What is as good as an answer without content is not compared by its content.
+/// Whether an answer of this status has content to compare.
 const fn may_have_content(status: StatusCode) -> bool {
     !matches!(status, StatusCode::NO_CONTENT | StatusCode::RESET_CONTENT | StatusCode::NOT_MODIFIED)
 }

@@ -3,7 +3,7 @@
 //! - The order of keys never counts. A key that is repeated is compared occurrence by occurrence, because programs
 //!   disagree about which one holds.
 //! - Null and absent are different. Lists are aligned: see `lists`.
-//! - What stands under a redacted name is compared as a whole, so that no name inside it is ever kept.
+//! - A value under a redacted name is compared as a whole, so that no name inside it is ever kept.
 
 use std::collections::HashMap;
 
@@ -19,7 +19,7 @@ pub(super) struct Walk<'v, 'f, 'r> {
     pub(super) findings: &'f mut Findings<'r>,
     /// Keys are numbers of fields, and a field that is repeated is a list.
     numbered: bool,
-    /// What is known of keys: whether they are data, and what they hide. Most keys come again and again.
+    /// The known keys: whether they are data, and what they hide. Most keys come again and again.
     keys: HashMap<&'v str, About>,
     /// Below a name whose texts and numbers are secrets.
     hides_texts: bool,

@@ -1,4 +1,4 @@
-//! What is pressed: each act is asked for on a page of its own, with its sentence and figures, and done by a form.
+//! The acts: each is asked for on a page of its own, with its sentence and figures, and done by a form.
 
 use std::sync::Arc;
 
@@ -43,7 +43,7 @@ pub enum Command {
     },
     /// A line for the file.
     Rule(RuleCommand),
-    /// What comparisons have shown.
+    /// An act on the evidence of comparisons.
     Evidence(EvidenceCommand),
 }
 
@@ -335,7 +335,7 @@ async fn moved(
     }
 }
 
-/// What the file changed, and what of it waits for a restart.
+/// The changes of the file, and the part of them that waits for a restart.
 fn read_again(outcome: &ReloadOutcome) -> String {
     let generation = outcome.generation;
     let mut text = match outcome.result {

@@ -7,12 +7,12 @@ use super::page::Layout;
 use super::shown::{cut, plain};
 use super::visitor::LONGEST;
 
-/// What a page asks before an act.
+/// The question before an act.
 pub struct Question<'a> {
     pub title: &'a str,
     pub button: &'a str,
     pub class: &'a str,
-    /// What the form carries along.
+    /// The hidden fields of the form.
     pub hidden: &'a [(&'a str, &'a str)],
     pub why: Why,
 }
@@ -32,7 +32,7 @@ impl Why {
     }
 }
 
-/// What a person wrote into the box.
+/// The text of the reason box.
 pub fn reason(form: &Form) -> String {
     cut(form.get("reason").trim(), LONGEST).to_owned()
 }

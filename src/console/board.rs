@@ -48,7 +48,7 @@ pub fn board(frame: &Layout<'_>, query: &Form, days: &[u64], shared: &SharedOver
     let every = generation.routes.iter().chain([&generation.unmatched]).enumerate();
     let mut entries: Vec<&RouteInForce> = every.filter(takes).map(|(_, entry)| entry).collect();
     let all = entries.len();
-    // What no route takes is a row, and no route.
+    // Requests that no route takes are a row, and no route.
     let routes = entries.iter().filter(|entry| entry.route.is_some()).count();
     let shown: Vec<_> = on_page(&mut entries, page_number(query))
         .iter()
@@ -140,7 +140,7 @@ fn on_page<'a, 'b>(entries: &'a mut [&'b RouteInForce], page: usize) -> &'a [&'b
     shown
 }
 
-/// What moves stands above what rests.
+/// Routes on the way stand above those at rest.
 fn rank(entry: &RouteInForce) -> u8 {
     match entry.dial.stage {
         Stage::Canary => 0,
@@ -175,7 +175,7 @@ pub fn matched(entry: &RouteInForce) -> String {
         .join(" ")
 }
 
-/// `banners`: what is said above the board needs somebody, too.
+/// `banners`: the messages above the board need a person, too.
 fn sentence(todo: NoteCounts, banners: usize) -> String {
     let NoteCounts { bad, good, warn } = todo;
     let many = |number: usize, one: &str, more: &str| match number {

@@ -1,4 +1,4 @@
-//! What a person looks at before a move, where no gate judges: a tick only for what the figures show.
+//! The checks before a move, where no gate judges: a tick only for what the figures show.
 
 use super::grounds::{AGREEMENT, ENOUGH_COMPARED, NO_WORSE};
 use super::retirement::{Check, checks, enough};
@@ -6,10 +6,10 @@ use super::shown::{count, counted, percent, seconds};
 use super::verdict;
 use crate::admin::RouteStatus;
 
-/// So many times the monolith's p99 are as fast.
+/// The service's p99 is "as fast" up to this multiple of the monolith's.
 const AS_FAST: f64 = 1.2;
 
-/// Mark, title and figures. What is not known is an open line.
+/// Mark, title and figures. A check without figures is an open line.
 pub fn by_eye(row: &RouteStatus) -> Vec<Check> {
     match row.stage {
         "shadow" => {
@@ -33,7 +33,7 @@ pub fn by_eye(row: &RouteStatus) -> Vec<Check> {
             list
         }
         "migrated" => checks(row).into(),
-        // A split asks nobody to decide: a variant of it may be called `service`.
+        // A split is not decided here: a variant of it may be called `service`.
         _ => Vec::new(),
     }
 }

@@ -15,7 +15,7 @@
     const kept = MARKS.map((mark) => { const own = mark(at), like = () => list().filter((one) => mark(one) === own); return own && { like, nth: like().indexOf(at) }; });
     return () => kept.reduce((found, one) => found || one && one.like()[one.nth], null);
   };
-  // What a person holds stays: a field, selected text, what a pointer is down on.
+  // Parts in use stay: a field, selected text, the element under a pressed pointer.
   let down = null;
   addEventListener("pointerdown", (event) => down = event.target, true);
   for (const end of ["pointerup", "pointercancel"]) addEventListener(end, () => down = null, true);
@@ -37,7 +37,7 @@
       for (const id of open) { const one = document.getElementById(id); if (one) one.open = true; }
       if (again) {
         const found = again() || part;
-        // What had the focus is gone: Tab goes on from here.
+        // The focused element is gone: Tab goes on from here.
         if (found === part) part.tabIndex = -1;
         found.focus({ preventScroll: true });
       }
@@ -60,7 +60,7 @@
     } catch { /* the stream says that nobody is there */ }
     looking = false;
   };
-  // What says it may have been drawn anew. Whoever is signed out stays so.
+  // The state's element may be new. A signed-out page stays signed out.
   const LIVE = "live", GONE = "no connection", OUT = "signed out";
   let state = LIVE;
   const say = (now) => {
@@ -75,7 +75,7 @@
     link.textContent = "Sign in";
     shown.append(link);
   };
-  // Opens a stream while somebody looks: a browser has six connections for a host. Refused, it does not ask again by itself.
+  // Opens a stream while the page is visible: a browser has six connections for a host. Refused, it does not ask again by itself.
   const follow = (path, heard) => {
     let stream, later;
     const open = () => {
@@ -110,7 +110,7 @@
   if (list) {
     const pause = $("#pause"), waiting = [];
     let held = false, count = 0;
-    // What a person reads stays: new rows wait.
+    // A row in use stays: new rows wait.
     const flow = () => {
       const waits = held || isHeld(list) || $("[open], .sel, :focus-visible", list);
       $("#waits").textContent = waits && count ? count + " new" + (held ? "" : ": leave the row to see them") : "";
@@ -140,7 +140,7 @@
     } catch { /* opening it asks again */ }
   }, true);
 
-  // What asks before it acts opens above the page.
+  // An act that asks first opens above the page.
   const ask = async (url) => {
     let answer;
     try { answer = await fetch(url, { headers: { accept: "text/html" } }); } catch { location.href = url; return; }

@@ -1,4 +1,4 @@
-//! What became of the copies of a route, and how fast both sides answered: the figures behind what differs.
+//! The results of a route's copies, and the times of both sides: the figures behind the differences.
 
 use std::collections::BTreeMap;
 use std::fmt::Display;

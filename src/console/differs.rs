@@ -1,4 +1,4 @@
-//! What differs between the two answers: fields with their rates and noise, examples with the letters that differ.
+//! The differences of the two answers: fields with their rates and noise, examples with the letters that differ.
 
 use jiff::Timestamp;
 use maud::{Markup, html};
@@ -74,7 +74,7 @@ const fn leaves_out(rules: &CompareSettings) -> bool {
     !(rules.unordered.is_empty() && rules.mask.is_empty() && rules.tolerance.is_empty())
 }
 
-/// No field differed, as far as the rules let anybody see it.
+/// No field differed, as far as the rules show it.
 fn nothing(ignored: &[Box<str>], others: bool) -> Markup {
     html! {
         @if !ignored.is_empty() {
@@ -158,7 +158,7 @@ fn again(frame: &Layout<'_>, route: &str, field: &FieldReport) -> Markup {
     }
 }
 
-/// What `diff ROUTE --replay` takes.
+/// The number that `diff ROUTE --replay` takes.
 fn numbered(number: Option<u64>) -> Markup {
     html! { @if let Some(number) = number { "#" (number) " " } }
 }
@@ -205,7 +205,7 @@ fn row(frame: &Layout<'_>, route: &str, (field, all): (&FieldReport, &[FieldRepo
     }
 }
 
-/// What each side had, of which request, and when.
+/// Each side's value, its request and its time.
 fn example(frame: &Layout<'_>, example: &ExampleReport) -> Markup {
     let values = frame.visitor.operates();
     let method = example.method.as_deref().unwrap_or("");
@@ -219,7 +219,7 @@ fn example(frame: &Layout<'_>, example: &ExampleReport) -> Markup {
     }
 }
 
-/// What nobody would see, because the field differs by itself.
+/// The size of a fault that stays unseen, because the field differs by itself.
 fn blind(field: &FieldReport) -> String {
     if field.blind_rate >= 1.0 {
         return "A fault here would not be seen.".to_owned();
@@ -229,7 +229,7 @@ fn blind(field: &FieldReport) -> String {
     format!("{rest} fault in less than {} of answers would not be seen.", percent(field.blind_rate))
 }
 
-/// What each side had, with what differs marked.
+/// Each side's value, with the difference marked.
 pub fn sides(control: Option<&str>, candidate: Option<&str>, values: bool) -> Markup {
     if control.is_none() && candidate.is_none() {
         return html! { p.dim { "Both have it: what differs is the order." } };
@@ -341,7 +341,7 @@ mod tests {
             (&[("\"1\"", "1")], true, "One side writes it as text, the other as a number or word, in the one example."),
             (&[("1.0", "1")], true, "The numbers are equal and written differently, in the one example."),
             (&[("a  b", "a b")], true, "Only white space differs, in the one example."),
-            // Of shapes nobody knows why the values differ.
+            // Shapes do not tell why the values differ.
             (
                 &[("string(3): word(3)", "string(3): word(3)")],
                 false,

@@ -1,4 +1,4 @@
-//! What a person does with the evidence of a route: begin it anew, ask one of its requests again.
+//! A person's acts on the evidence of a route: begin it anew, ask one of its requests again.
 
 use std::sync::Arc;
 
@@ -85,7 +85,7 @@ fn has_gate(parts: &Parts, route: &str) -> bool {
     generation.named(route).is_some_and(|entry| entry.policy.gate.is_some())
 }
 
-/// What is gone afterwards.
+/// The evidence that is lost afterwards.
 fn lost(report: &Report, has_gate: bool) -> Markup {
     let verdicts = &report.verdicts;
     let examples: usize = report.fields.iter().map(|field| field.examples.len()).sum();

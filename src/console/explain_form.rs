@@ -5,7 +5,7 @@ use crate::message::percent_encoded;
 use crate::proxy::{ExplainError, ExplainRequest};
 use crate::route::{Condition, ConditionKind, HostPattern, Rule, Segment, Template};
 
-/// What stands in the place of a parameter.
+/// The value in the place of a parameter.
 const VALUE: &str = "1";
 
 /// The question, as it stands in the boxes.
@@ -20,7 +20,7 @@ pub struct ExplainQuestion {
 }
 
 impl ExplainQuestion {
-    /// What a form or a link asks.
+    /// The question of a form or a link.
     pub fn read(query: &Form) -> Self {
         let text = |name| query.get(name).trim().to_owned();
         Self {

@@ -14,13 +14,13 @@ use crate::compile::redacted;
 use crate::diagnostic::{Entry, Sources, plural};
 use crate::reload::LastError;
 
-/// What a file with the lines of a proposal is called beside those that there are.
+/// The name of a file with the lines of a proposal, beside the existing files.
 const NEW_FILE: &str = "the lines to add";
 
 /// A text in force of more bytes is not put into the box: the page would have them all.
 const LARGEST: usize = 64 * 1024;
 
-/// What became of a text in the box.
+/// The result of trying a text in the box.
 pub struct Checked {
     /// Empty where it was more than one file.
     text: String,

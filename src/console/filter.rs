@@ -6,14 +6,14 @@ use super::verdict::word;
 use crate::admin::RouteFigures;
 use crate::inventory::LearnedEndpoint;
 
-/// What can be asked before a `:`, `<` or `>`, on whatever page.
+/// The keys before a `:`, `<` or `>`, of all pages.
 const KEYS: [&str; 9] = ["route", "stage", "service", "verdict", "by", "errors", "p99", "differ", "requests"];
-/// Of these, what each page has.
+/// Of these, the keys of each page.
 const BOARD: &[&str] = &["route", "stage", "service", "verdict", "errors", "p99", "differ", "requests"];
 pub const INVENTORY: &[&str] = &["route", "stage", "errors", "p99", "requests"];
 pub const JOURNAL: &[&str] = &["route", "by", "stage"];
 
-/// What a filter asks; all of it must hold.
+/// The terms of a filter; all must hold.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Filter {
     terms: Vec<Term>,
@@ -88,7 +88,7 @@ impl Filter {
         filter
     }
 
-    /// What of it could not be read. `found`: it takes something.
+    /// The part that could not be read. `found`: the filter takes something.
     pub fn wrong(&self, found: bool) -> Option<&BadTerm> {
         self.wrong.as_ref().or(self.unknown.as_ref().filter(|_| !found))
     }

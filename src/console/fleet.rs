@@ -1,5 +1,5 @@
-//! The fleet: who is there, what is in force where, and who judges; of several regions what each counts. Nothing of it where this
-//! proxy is alone.
+//! The fleet: its replicas, what is in force at each, and the leader; of several regions the counts of each. Nothing of it where
+//! this proxy is alone.
 
 use jiff::Timestamp;
 use maud::{Markup, html};

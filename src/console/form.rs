@@ -1,4 +1,4 @@
-//! What a form or a query says: pairs of names and decoded values.
+//! The content of a form or a query: pairs of names and decoded values.
 
 use crate::message::form_pairs;
 

@@ -13,7 +13,7 @@ pub const AGREEMENT: f64 = 0.001;
 /// Fewer comparisons say little; a gate of default settings asks for as many.
 pub const ENOUGH_COMPARED: u64 = 1000;
 
-/// What one side answered in the window.
+/// The answers of one side in the window.
 #[derive(Debug, Clone, Copy)]
 pub struct SideCount {
     pub is_monolith: bool,
@@ -30,7 +30,7 @@ pub fn of_monolith(counts: &[SideCount]) -> (u64, u64) {
     monolith.fold((0, 0), |sum, side| (sum.0 + side.requests, sum.1 + side.errors))
 }
 
-/// The share of errors above which a side fails: so much above all that the monolith's own may be.
+/// The error rate above which a side fails: `NO_WORSE` above the highest that the monolith's own may be.
 pub fn bearable(counts: &[SideCount]) -> f64 {
     let (requests, errors) = of_monolith(counts);
     NO_WORSE + if requests == 0 { 0.0 } else { interval(errors, requests).1 }
@@ -43,7 +43,7 @@ impl SideCount {
     }
 }
 
-/// What the word of a route rests on, each read when it is asked for.
+/// The figures behind the word of a route, each read when it is asked for.
 pub trait Grounds {
     fn is_cut_off(&self) -> bool;
     fn gate(&self) -> Option<GateSaid>;

@@ -175,7 +175,7 @@ fn row(frame: &Layout<'_>, endpoint: &LearnedEndpoint, most: u64) -> Markup {
                 @match &endpoint.agents[..] {
                     [] => {}
                     [_] => { ": " (plain(&endpoint.asked_by(1))) }
-                    // The row stays a line: the others are for who wants to know.
+                    // The row stays one line: the other agents open on a click.
                     all => details {
                         summary { (plain(&endpoint.asked_by(1))) }
                         @for agent in all { div { (plain(&agent.name)) ", " (count(agent.requests)) } }
@@ -197,7 +197,7 @@ fn of_the_monolith(endpoint: &LearnedEndpoint, now: jiff::Timestamp) -> Option<S
     }
 }
 
-/// The minute is known, and the figures are of up to a minute ago: somebody may have asked since.
+/// The minute is known, and the figures are up to a minute old: a client may have asked since.
 fn asked(at: &str, now: jiff::Timestamp) -> String {
     let is_new = at.parse::<jiff::Timestamp>().is_ok_and(|at| now.duration_since(at).as_secs() < 120);
     if is_new { "within two minutes".to_owned() } else { ago(at, now) }

@@ -1,4 +1,4 @@
-//! The journal: what moved, who moved it, and on what grounds, day by day.
+//! The journal: moves, their authors and grounds, day by day.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -28,7 +28,7 @@ fn older(found: &[&JournalEntry], read: &[JournalEntry]) -> Option<u64> {
     }
 }
 
-/// What was read of the journal, the newest first.
+/// The entries that were read, the newest first.
 pub struct JournalRead {
     pub entries: Result<Vec<JournalEntry>, JournalError>,
     /// The newest of all routes, for the summary.
@@ -151,7 +151,7 @@ pub fn dial(dial: &WrittenDial) -> String {
     }
 }
 
-/// What it did, in words; the stage that its dot has the colour of.
+/// The act of an entry, in words.
 fn what(entry: &JournalEntry) -> Markup {
     let moved = entry.from != entry.to;
     html! {
@@ -193,7 +193,7 @@ fn dot(entry: &JournalEntry) -> String {
     }
 }
 
-/// What a person gave as the reason. The words that the program puts before it say nothing that the line does not.
+/// The reason that a person gave. The words that the program puts before it say nothing that the line does not.
 fn reason(entry: &JournalEntry) -> Option<&str> {
     let reason = match button(entry) {
         Some((_, reason)) => reason,
@@ -219,7 +219,7 @@ fn is_release(entry: &JournalEntry) -> bool {
     button(entry).is_some_and(|(pressed, _)| !pressed)
 }
 
-/// What the program puts before a person's reason.
+/// The program's words before a person's reason.
 const AGAINST: &str = "against the gate";
 const BEFORE: [&str; 2] = [AGAINST, "not sure yet"];
 /// Of a rule it is the rule.
@@ -343,7 +343,7 @@ fn first_of_summary() -> Timestamp {
     Timestamp::now() - SignedDuration::from_hours(30 * 24)
 }
 
-/// What the summary is about. So many entries may be younger than thirty days, and what is older was not looked at.
+/// The title of the summary. All `READ` entries may be younger than thirty days; older ones were not looked at.
 fn time_of(newest: &[JournalEntry]) -> String {
     let oldest = newest.last().filter(|_| newest.len() >= READ).and_then(|entry| entry.at.parse::<Timestamp>().ok());
     match oldest.filter(|oldest| *oldest > first_of_summary()) {
@@ -494,7 +494,7 @@ mod tests {
             moved(3, 50, "a", "shadow", "canary"),
             moved(2, 53, "a", "monolith", "shadow"),
         ];
-        // Of `c` nobody read where it began.
+        // The first move of `c` was not read.
         assert_eq!(migrations(&newest, now - SignedDuration::from_hours(720)), [50.0 * 3600.0, 2.0 * 3600.0]);
         let said: Vec<_> = summary(&newest).into_iter().filter(|(what, _)| what.contains("Refused")).collect();
         assert_eq!(said, [("Refused files", "1".to_owned())]);

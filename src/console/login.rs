@@ -31,7 +31,7 @@ pub struct Sessions {
     links: Mutex<Vec<Link>>,
 }
 
-/// Whose session it is.
+/// The holder of a session.
 #[derive(Debug, Clone)]
 pub struct Holder {
     pub name: Arc<str>,
@@ -83,7 +83,7 @@ impl Sessions {
         value
     }
 
-    /// Whose session this is. `touch`: it counts as used, which a page that redraws itself does not.
+    /// The holder of this session. `touch`: it counts as used, which a page that redraws itself does not.
     pub fn find(&self, value: &str, keys: &AdminKeys, now: Instant, touch: bool) -> Option<(Arc<str>, Role)> {
         let hash = hash(value);
         let mut open = self.open.lock();
@@ -121,7 +121,7 @@ impl Sessions {
         Some(links.swap_remove(at).holder)
     }
 
-    /// What a form of this cookie carries for this act: another site cannot know it.
+    /// The token in a form of this cookie for this act: another site cannot know it.
     pub fn word(&self, cookie: &str, act: &str) -> String {
         URL_SAFE_NO_PAD.encode(hmac::sign(&self.key, format!("{cookie}\0{act}").as_bytes()))
     }

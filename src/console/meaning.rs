@@ -21,7 +21,7 @@ pub const fn approved(from: Stage) -> Stage {
 /// A gate that is resumed from its first step.
 pub const ANEW: &str = "resume --from-start";
 
-/// What it means for the clients.
+/// The meaning of a move for the clients.
 pub fn meaning((verb, under): (&str, &Route), row: &RouteStatus, from: Dial, to: Dial) -> String {
     let service = row.service.as_deref().unwrap_or("the service");
     let (was, is) = (words(from), words(to));

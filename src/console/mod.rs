@@ -111,7 +111,7 @@ fn root(path: &str) -> &'static str {
     }
 }
 
-/// What is answered to a visitor of whom nothing is known.
+/// The reply to a visitor without a name or role.
 fn nobody(parts: &Parts, request: &PageRequest) -> Reply {
     match bearer(request) {
         Some(_) => refused_bearer(parts, address(parts, request)),
@@ -233,7 +233,7 @@ impl Console {
         match path {
             "/file" => {
                 let tried = file::proposed(parts, &frame, &query).await;
-                // What is live is drawn anew without the plan, which takes its time.
+                // The live part is drawn anew without the plan, which takes its time.
                 let frame = Layout { elsewhere: tried.is_some(), ..at("file") };
                 self.file(frame, &query, tried.as_ref()).await
             }
@@ -350,7 +350,7 @@ impl Console {
 }
 
 impl Console {
-    /// What the last press did, said above the page that it leads to, for a minute.
+    /// The message of the last act, shown for a minute above the page that it leads to.
     fn made(&self, visitor: &Visitor, query: &Form) -> Option<String> {
         let (said, at) = (query.some("made")?, query.get("at").parse::<i64>().ok()?);
         let is_ours = self.sessions.is_word(&visitor.cookie, &made_by(said, at), query.get("word"));
@@ -408,7 +408,7 @@ fn drawn_from(frame: &Layout<'_>, request: &PageRequest, gzip: bool) -> String {
     format!("{} {name} {role:?} {how:?} {gzip} {:?}", request.uri, stream::state(frame.parts))
 }
 
-/// What the text of a press is signed as: nobody else puts words onto the page.
+/// The signed form of an act's message: no other site can put words onto the page.
 fn made_by(text: &str, at: i64) -> String {
     format!("made {at} {text}")
 }

@@ -1,4 +1,4 @@
-//! What needs a person: one sentence with its figures, and the one button. All are counted, the most urgent are written out.
+//! The things that need a person: one sentence with figures, and one button. All are counted, the most urgent are written out.
 
 use std::collections::BTreeMap;
 
@@ -39,7 +39,7 @@ struct Act {
     query: String,
 }
 
-/// How many things need somebody, could go on, and can wait.
+/// Numbers of things that need a person, that could go on, and that can wait.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct NoteCounts {
     pub bad: usize,
@@ -65,7 +65,7 @@ impl NoteCounts {
 pub struct Todo {
     pub notes: Vec<Note>,
     pub counts: NoteCounts,
-    /// What is not written out, by the word of its routes or by the page that has it.
+    /// The notes that are not written out, by the word of their routes or by the page that has them.
     rest: BTreeMap<Rest, usize>,
 }
 
@@ -95,7 +95,7 @@ pub fn needs(parts: &Parts, generation: &Generation, head: &Status, (window, ove
     for (number, entry) in generation.routes.iter().enumerate() {
         let figures = RouteFigures { parts, generation, entry, window };
         let answers = overview.answers(number);
-        // A service that failed nobody needs nobody, unless its gate asks: of many thousands these are few.
+        // A service without failures needs no person, unless its gate asks: of many thousands these are few.
         let asks = asking.get(entry.name());
         if entry.dial.stage == Stage::Monolith || (asks.is_none() && answers.errors == 0 && !figures.is_cut_off()) {
             continue;
@@ -160,7 +160,7 @@ pub fn needs(parts: &Parts, generation: &Generation, head: &Status, (window, ove
     todo
 }
 
-/// How a route with this word needs somebody; `None`: it does not.
+/// How urgently a route with this word needs a person; `None`: it does not.
 fn class(word: &str, figures: &RouteFigures<'_>) -> Option<&'static str> {
     let held = figures.entry.state.held();
     let standing = held.as_ref().map(|held| &held.standing);
@@ -325,7 +325,7 @@ fn figures(route: &RouteStatus) -> String {
     )
 }
 
-/// An upstream that needs somebody, and the routes that fail because it answers nowhere.
+/// An upstream that needs a person, and the routes that fail because no endpoint of it answers.
 struct Ill {
     note: Note,
     is_down: bool,

@@ -4,7 +4,7 @@ use crate::admin::{NotReplayed, nothing_compared};
 use crate::compare::AgainReport;
 use crate::reload::{NotAnAct, NotMoved, RuleNotMade};
 
-/// What came of it: a sentence, and the route to look at.
+/// The result of an act: a sentence, and the route to look at.
 pub enum Done {
     Said(String, Option<String>),
     /// A request was asked again, and nothing was changed.

@@ -1,4 +1,4 @@
-//! The figures of all routes that filters and notes look at: gathered once for all who look at the same time.
+//! The figures of all routes that filters and notes look at: gathered once for all pages that are drawn at the same time.
 
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};

@@ -1,4 +1,4 @@
-//! What stands around every page: head, navigation, the visitor, the big red button, keys.
+//! The frame of every page: head, navigation, the visitor, the big red button, keys.
 
 use std::sync::LazyLock;
 
@@ -31,7 +31,7 @@ pub const PAGES: [(&str, &str); 6] = [
     ("file", "File"),
 ];
 
-/// Where a page stands, and for whom it is drawn.
+/// The place of a page, and its visitor.
 #[derive(Clone, Copy)]
 pub struct Layout<'a> {
     pub parts: &'a Parts,
@@ -42,7 +42,7 @@ pub struct Layout<'a> {
     pub here: Option<&'static str>,
     /// Its own address gives another page, or none: what is live is drawn anew from the page that it belongs to.
     pub elsewhere: bool,
-    /// What the press did that led here.
+    /// The message of the act that led here.
     pub made: Option<&'a str>,
     /// Without a script it loads itself anew.
     pub by_itself: bool,

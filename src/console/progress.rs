@@ -17,7 +17,7 @@ const READ_AGAIN: Duration = Duration::from_secs(600);
 /// By day the thousandths of the requests that the monolith did not answer, one more than there are: nothing is no point of a line.
 type Days = Arc<[u64]>;
 
-/// What the store has, as it was read last. A page never waits for the disk.
+/// The days in the store, as they were read last. A page never waits for the disk.
 #[derive(Default)]
 pub struct ProgressLine {
     known: Mutex<(Option<Instant>, Days)>,

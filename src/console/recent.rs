@@ -1,5 +1,5 @@
-//! The last requests that were sampled, for browsers without a script. They are watched while somebody looks: otherwise no request
-//! is told of.
+//! The last requests that were sampled, for browsers without a script. They are recorded only while a page is open: otherwise no
+//! request is told of.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use crate::telemetry::{Event, EventFilter, Heard, Watcher};
 
 /// Requests that are kept; a page shows fewer.
 const KEPT: usize = 200;
-/// After a look at the page they are watched for so long.
+/// Requests are recorded for this long after the page was drawn.
 const WATCHED: Duration = Duration::from_secs(60);
 
 /// The newest at the end.
@@ -34,7 +34,7 @@ impl Default for Kept {
 }
 
 impl RecentRequests {
-    /// Somebody looks: requests are kept for a while. To be called in a runtime.
+    /// A page was drawn: requests are recorded for a while. To be called in a runtime.
     pub fn look(&self, parts: &Parts) {
         *self.0.until.lock() = Instant::now() + WATCHED;
         if !self.0.is_watched.swap(true, Ordering::AcqRel) {
@@ -42,7 +42,7 @@ impl RecentRequests {
         }
     }
 
-    /// Those that the filter wants, the newest first.
+    /// The requests that the filter takes, the newest first.
     pub fn newest(&self, filter: &EventFilter, most: usize) -> Vec<Event> {
         self.0.requests.lock().iter().rev().filter(|event| filter.wants(event)).take(most).cloned().collect()
     }

@@ -1,4 +1,4 @@
-//! A refusal as a page: who sits before a browser is told in words what a program reads as JSON, and where to go from there.
+//! A refusal as a page: it tells a person in words what a program reads as JSON, and where to go from there.
 
 use http::Method;
 use maud::html;

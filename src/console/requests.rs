@@ -167,7 +167,7 @@ fn such(value: &Value, path: &str) -> ExplainQuestion {
     }
 }
 
-/// What became of the copy of one request: a part of its page, asked for when it is opened.
+/// The comparison of one request's copy: a part of its page, asked for when it is opened.
 pub fn copy(frame: &Layout<'_>, query: &Form) -> Markup {
     let (route, id) = (query.get("route"), query.get("id"));
     let values = frame.visitor.operates();
@@ -214,7 +214,7 @@ pub fn copy(frame: &Layout<'_>, query: &Form) -> Markup {
 /// A key of the access log, and its word on the page.
 type Fact = (&'static str, &'static str);
 
-/// What is known of a request: what was asked, who answers and why, who was asked how often, and where the time went.
+/// The facts of a request: the request, the side that answers and why, each upstream and how often it was asked, and the times.
 const FACTS: [(&str, &[Fact]); 4] = [
     (
         "Asked",

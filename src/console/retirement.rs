@@ -3,7 +3,7 @@
 use super::grounds::{Grounds, NO_WORSE};
 use super::shown::{count, counted, percent, span};
 
-/// Requests of which none fails say, to 95 %, that less than three times their inverse does: of so many, less than `NO_WORSE`.
+/// If none of n requests fails, the error rate is below 3/n with 95 % confidence: for 600, below `NO_WORSE`.
 const ENOUGH: u64 = 600;
 
 /// One line of a list for a person who decides: class, mark, title and figures.
@@ -17,7 +17,7 @@ pub fn enough(requests: u64) -> ((&'static str, &'static str), String) {
     }
 }
 
-/// What a person looks at before the monolith's code goes.
+/// The figures to look at before the monolith's code goes.
 pub fn checks(route: &impl Grounds) -> [Check; 3] {
     let (service, monolith) = route.error_rates();
     // In the window it may be asked rarely: what it answered well before counts, too.

@@ -157,7 +157,7 @@ fn asked(frame: &Layout<'_>, row: &RouteStatus) -> Markup {
     }
 }
 
-/// What can be done now. What cannot says why, where everybody reads it.
+/// The acts that are possible now. Where one is not, the page says why, to every visitor.
 fn buttons(frame: &Layout<'_>, entry: &RouteInForce, row: &RouteStatus) -> Markup {
     let name = percent_encoded(entry.name());
     let would = |asked| frame.parts.reloader.preview(entry.name(), asked);

@@ -26,7 +26,7 @@ pub fn is_without_name(field: &str) -> bool {
 /// Fields that are named where a rule takes several.
 const MOST_NAMED: usize = 5;
 
-/// What is pressed: `key` is the key of the file that it writes.
+/// A rule to write: `key` is the key of the file that it writes.
 pub struct RuleCommand {
     route: String,
     key: RuleKey,
@@ -244,7 +244,7 @@ fn to_paste(frame: &Layout<'_>, rule: &RuleCommand, why: &str) -> Markup {
     }
 }
 
-/// What it means, with the figures of what it hides.
+/// The meaning of a rule, with the figures of what it hides.
 fn meaning(frame: &Layout<'_>, rule: &RuleCommand) -> Markup {
     let report = (!rule.route.is_empty()).then(|| frame.parts.app.shadow.report(&rule.route, None)).flatten();
     let keeps_values = keeps_values(frame.parts, &rule.route);

@@ -43,7 +43,7 @@ pub fn cut(text: &str, longest: usize) -> &str {
     &text[..end]
 }
 
-/// What an error says, as a sentence of its own.
+/// The text of an error, as a sentence of its own.
 pub fn sentence(text: &str) -> String {
     let mut letters = text.chars();
     letters.next().map_or_else(String::new, |first| format!("{}{}.", first.to_uppercase(), letters.as_str()))

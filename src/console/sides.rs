@@ -68,7 +68,7 @@ pub fn moved(route: &RouteStatus, monolith_only: bool) -> f64 {
     1.0 - route.sides.iter().filter(|side| side.is_monolith).map(|side| side.share).sum::<f64>()
 }
 
-/// Who answers by the dial: a bar with a part for each side, and the same in words.
+/// The sides that answer by the dial: a bar with a part for each side, and the same in words.
 pub fn who_answers(route: &RouteStatus, monolith_only: bool, width: f64) -> Markup {
     let moved = moved(route, monolith_only);
     let words = match route.stage {
@@ -83,7 +83,7 @@ pub fn who_answers(route: &RouteStatus, monolith_only: bool, width: f64) -> Mark
     html! { div.nw { (spark::share(moved, width)) span.lab { (words) } } }
 }
 
-/// Of a split: each variant with its share, and who is asked where its name does not say so.
+/// Of a split: each variant with its share, and its upstream where that has another name.
 fn variants(route: &RouteStatus, width: f64) -> Markup {
     let shown = || sides(route).filter(|(side, _)| side.share > 0.0);
     let parts: Vec<(&str, f64, &str)> =

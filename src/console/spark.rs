@@ -18,7 +18,7 @@ pub fn spark(counts: &[u64], (width, height): (f64, f64), class: &str) -> Markup
     }
 }
 
-/// Who answers: the service's share in blue, the monolith's in amber.
+/// The sides' shares: the service's in blue, the monolith's in amber.
 pub fn share(service: f64, width: f64) -> Markup {
     let service = service.clamp(0.0, 1.0);
     shares(&[("se", service, "service"), ("mo", 1.0 - service, "monolith")], width)

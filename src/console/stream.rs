@@ -55,7 +55,7 @@ struct LookSchedule {
     open: AtomicU32,
 }
 
-/// What a page is told.
+/// The event that makes a page draw itself anew.
 const NEWS: &str = "event: look\ndata: \n\n";
 
 /// When one of them looks.
@@ -155,13 +155,13 @@ pub async fn live(
             session.write_response_body(Bytes::from_static(NEWS.as_bytes()), false).await.ok()?;
         }
     }
-    // Whoever sees the end may open the next one.
+    // A client that sees the end may open the next stream.
     drop((held, looks));
     session.write_response_body(Bytes::from_static(last.as_bytes()), true).await.ok()?;
     None
 }
 
-/// What a move, a file or the button changes.
+/// The state that a move, a file or the button changes.
 pub type ConsoleState = (usize, u64, bool, bool);
 
 pub fn state(parts: &Parts) -> ConsoleState {

@@ -4,7 +4,7 @@ use regex::Regex;
 
 use crate::compare::{ExampleReport, FieldPath, FieldReport, Kind, REDACTED};
 
-/// What cuts a text that is kept.
+/// The mark of a kept text that was cut.
 const CUT: char = '…';
 
 /// Behind the name of a list whose order differs.

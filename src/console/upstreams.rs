@@ -1,4 +1,4 @@
-//! The upstreams: endpoints with their health and why, what waits, and who names them.
+//! The upstreams: endpoints with their health and its reason, the requests that wait, and the routes that name them.
 
 use maud::{Markup, html};
 

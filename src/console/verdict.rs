@@ -1,4 +1,4 @@
-//! What the board says of a route in a word and a line, from the figures of its status.
+//! The board's verdict on a route in a word and a line, from the figures of its status.
 
 use super::grounds::{AGREEMENT, ENOUGH_COMPARED, Grounds, SideCount, bearable, of_monolith};
 use super::retirement::{may_retire, wanting};
@@ -19,7 +19,7 @@ pub struct Opinion {
 /// So much more often than the monolith a canary without a gate may fail before the board says so.
 const WORSE: f64 = 0.01;
 
-/// A service that fails so much more often is marked.
+/// A side whose error rate is higher by this is marked.
 const MARKED: f64 = 0.005;
 
 /// Requests and errors of one side in the window.
@@ -33,8 +33,8 @@ pub fn error_rate(route: &RouteStatus, name: &str) -> Option<f64> {
     ratio(errors, requests)
 }
 
-/// So much more of a side's answers are errors that it is marked: more than of the monolith's, or, where the monolith answers
-/// nobody, than of those of the best side.
+/// Whether a side's error rate is above the monolith's by more than `MARKED`; where the monolith answers no client, above that of
+/// the best side.
 pub fn is_worse(route: &RouteStatus, name: &str) -> bool {
     let rates = |of: bool| {
         let sides = route.sides.iter().filter(move |side| side.is_monolith == of);
@@ -214,7 +214,7 @@ pub fn gate_could_go_on(gate: &GateReport) -> bool {
     gate.state == "paused" && gate.why.contains(words::COULD_GO_ON)
 }
 
-/// What is known of the route as it stands.
+/// The verdict on the route as it stands.
 pub fn verdict(route: &RouteStatus, uptime: f64) -> Opinion {
     let (class, word) = word(route);
     Opinion { class, word, because: because(word, route, uptime) }
@@ -248,7 +248,7 @@ fn because(word: &str, route: &RouteStatus, uptime: f64) -> String {
             format!("of the answers {}", route.sides.iter().map(part).collect::<Vec<_>>().join(", "))
         }
         "zombie" => format!("{} fell back", counted(route.fallbacks, "request")),
-        // What was before the program began is not known.
+        // The time before the program began is not known.
         "retire?" => {
             format!(
                 "monolith not asked for {}",

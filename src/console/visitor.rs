@@ -63,7 +63,7 @@ pub fn address(parts: &Parts, request: &PageRequest) -> Option<IpAddr> {
     crate::admin::address(parts, request.peer, &request.fields)
 }
 
-/// Who asks. `touch`: a person did, not a page that redraws itself.
+/// The visitor of a request. `touch`: a person sent it, not a page that redraws itself.
 pub fn visitor(parts: &Parts, sessions: &Sessions, request: &PageRequest, touch: bool) -> Visitor {
     let given = cookie(parts, request).and_then(|(name, _)| brought(request, name));
     let (brought, value) = given.map_or_else(|| (false, sessions.value()), |value| (true, value.to_owned()));

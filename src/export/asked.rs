@@ -1,4 +1,4 @@
-//! What a target cannot do of a route's conditions on headers, cookies and queries.
+//! The conditions of a route on headers, cookies and queries that a target cannot do.
 
 use super::ExportTarget::{Envoy, HttpRoute, Nginx};
 use super::not_exported::List;

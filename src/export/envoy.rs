@@ -42,7 +42,7 @@ const TLS: &str = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3
 const PROTOCOL: &str = "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
 
 pub(super) fn write(snapshot: &Snapshot, rules: &[ExportRule<'_>]) -> String {
-    // What multilith refuses. The empty prefix is also that of `OPTIONS *`.
+    // Requests that multilith refuses. The empty prefix is also that of `OPTIONS *`.
     let method = json!({"name": ":method", "string_match": regex(&pattern::REFUSED_METHODS.join("|"))});
     let path = regex(&format!("(?i).*(?:{}).*", pattern::REFUSED));
     let mut routes = vec![
@@ -50,7 +50,7 @@ pub(super) fn write(snapshot: &Snapshot, rules: &[ExportRule<'_>]) -> String {
         json!({"name": "refused path", "match": path, "direct_response": {"status": 400}}),
     ];
     routes.extend(snapshot.server.tls.client_ca_hosts.iter().map(|host| {
-        // What clients of this host must show is not asked.
+        // A host that needs a client certificate is closed: the target asks for none.
         let authority = asked(&pattern::escape(host));
         json!({"name": "needs a certificate", "match": {"prefix": "", "headers": [authority]}, "direct_response": {"status": 403}})
     }));

@@ -1,4 +1,4 @@
-//! What of a fallback a target can do: the monolith in the place of a service that failed.
+//! The part of a fallback that a target can do: the monolith in the place of a service that failed.
 
 use std::time::Duration;
 

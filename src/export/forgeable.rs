@@ -1,4 +1,4 @@
-//! What a client must not say of itself: headers that multilith takes off every request, and so must what is written.
+//! Headers that a client must not set: multilith takes them off every request, and the written configuration must, too.
 
 use crate::compile::Snapshot;
 use crate::message::{FORGEABLE_FAMILIES, FORGEABLE_NAMES, FORGEABLE_WITH_UNDERSCORE, is_of_forgeable_family};

@@ -1,4 +1,4 @@
-//! Gateway API: `HTTPRoute`s as JSON, which kubectl reads. What the standard leaves to a gateway is said.
+//! Gateway API: `HTTPRoute`s as JSON, which kubectl reads. It says which parts the standard leaves to a gateway.
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
@@ -59,7 +59,7 @@ pub(super) fn write(snapshot: &Snapshot, rules: &[ExportRule<'_>]) -> String {
             list.push(rule);
         }
         if closed.iter().any(|closed| closed.eq_ignore_ascii_case(host)) {
-            // What clients of this host must show is not asked.
+            // A host that needs a client certificate is closed: the target asks for none.
             list = vec![json!({"matches": [{"path": {"type": "PathPrefix", "value": "/"}}], "backendRefs": []})];
         }
         for (number, chunk) in objects(list).into_iter().enumerate() {
@@ -126,7 +126,7 @@ fn kind(template: &Template) -> PathKind {
     }
 }
 
-/// What stands before the catch-all.
+/// The path before the catch-all.
 fn prefix(template: &Template) -> String {
     let parts: Vec<&str> = template
         .segments()
@@ -272,7 +272,7 @@ fn filters(snapshot: &Snapshot, rule: &ExportRule<'_>, share: &super::rules::Sha
     filters
 }
 
-/// What replaces the prefix, where the rewrite is a prefix and the catch-all.
+/// The replacement of the prefix, where the rewrite is a prefix and the catch-all.
 pub(super) fn prefix_rewrite(rule: &ExportRule<'_>) -> Option<String> {
     let rewrite = rule.route.rewrite.path.as_ref()?;
     let PathKind::Prefix(_) = kind(rule.template) else { return None };

@@ -1,4 +1,4 @@
-//! What a target cannot do of what the file asks for.
+//! The parts of the file that a target cannot do.
 
 use std::collections::BTreeSet;
 

@@ -36,7 +36,7 @@ fn own_host(snapshot: &Snapshot, upstream: UpstreamId) -> Option<&str> {
     snapshot.upstreams.get(upstream.index())?.host.as_deref()
 }
 
-/// What is turned back in a header of a share's answers.
+/// The rows that turn addresses back in a header of a share's answers.
 pub(super) fn of_share(
     snapshot: &Snapshot,
     rule: &ExportRule<'_>,
@@ -82,7 +82,7 @@ pub(super) fn has_lost_rows(snapshot: &Snapshot, rule: &ExportRule<'_>, share: &
     each.any(|row| row.is_none())
 }
 
-/// What is turned back of an upstream that is asked under a host of its own.
+/// The rows that turn addresses back, of an upstream that is asked under a host of its own.
 pub(super) fn of_upstream(snapshot: &Snapshot, upstream: UpstreamId, style: Captures, header: &str) -> Vec<Row> {
     let (Some(host), Some(spec)) = (own_host(snapshot, upstream), snapshot.upstreams.get(upstream.index())) else {
         return Vec::new();
@@ -190,7 +190,7 @@ impl Groups {
 
 /// Addresses that a rewrite has made, as the client asks for them.
 fn mapped(rewrite: &PathRewrite, template: &Template, internal: &str, mut groups: Groups) -> Option<Row> {
-    // What would be resolved first is left alone.
+    // A path that would be resolved first is left alone.
     let undotted = "(?![^?#]*/[.]{1,2}(?:[/?#]|$))";
     let public = groups.public();
     let (origin, origin_value) = groups.open("ml_o", &public);

@@ -1,6 +1,6 @@
 //! Writes the routes in force as another proxy's configuration: the way out, when all is migrated.
 //!
-//! What a target cannot do is never left out silently: it is listed, and stands as a comment where the target has comments.
+//! A part that a target cannot do is never left out silently: it is listed, and stands as a comment where the target has comments.
 
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
@@ -25,7 +25,7 @@ use crate::migration::Stage;
 
 pub use not_exported::NotExported;
 
-/// Whose configuration is written.
+/// The program whose configuration is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ExportTarget {
     Nginx,
@@ -51,7 +51,7 @@ impl ExportTarget {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Exported {
     pub text: String,
-    /// What the target does not do; empty: it routes as multilith does.
+    /// The parts that the target does not do; empty: it routes as multilith does.
     pub left_out: Vec<NotExported>,
     /// Differences that every file for this target has.
     pub notes: &'static [&'static str],

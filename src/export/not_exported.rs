@@ -1,4 +1,4 @@
-//! What a written configuration lacks, as a list.
+//! The parts that a written configuration lacks, as a list.
 
 use std::fmt;
 
@@ -20,7 +20,7 @@ impl fmt::Display for NotExported {
     }
 }
 
-/// What is found, one after another.
+/// The parts found so far.
 pub(super) struct List {
     pub(super) found: Vec<NotExported>,
     pub(super) target: ExportTarget,

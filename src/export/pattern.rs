@@ -174,7 +174,7 @@ fn parameter_name(segment: &Segment) -> Option<&str> {
     }
 }
 
-/// What multilith refuses with 400 in a path as it came: a segment that begins with `..;`, a backslash, a control character. In the
+/// Paths that multilith refuses with 400, as they came: a segment that begins with `..;`, a backslash, a control character. In the
 /// words of PCRE and RE2, for a match anywhere; letters in either case.
 pub(super) const REFUSED: &str = "/(?:[.]|%2e){2}(?:;|%3b)|\\\\|%[01][0-9a-f]|%7f|\\x7f";
 

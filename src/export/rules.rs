@@ -47,11 +47,11 @@ pub(super) struct Share<'a> {
     pub(super) side: &'a str,
     pub(super) upstream: UpstreamId,
     pub(super) buckets: u16,
-    /// What the variant's requests carry.
+    /// The headers of the variant's requests.
     pub(super) headers: Option<&'a HeaderEdits>,
 }
 
-/// What is removed, set and added, in this order.
+/// Headers to remove, set and add, in this order.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Edits<'a> {
     pub(super) remove: Vec<&'a str>,
@@ -149,7 +149,7 @@ impl<'a> ExportRule<'a> {
         self.route.redirect.as_ref().filter(|_| !self.is_closed())
     }
 
-    /// What the monolith answers in the place of the service.
+    /// The failures for which the monolith answers in the place of the service.
     pub(super) fn fallback(&self) -> Option<&'a Fallback> {
         let policy = &self.route.policy;
         policy.fallback.as_ref().filter(|_| policy.dial.stage.may_fall_back())
@@ -199,7 +199,7 @@ pub(super) fn can_ask(target: ExportTarget, source: ConditionSource, condition: 
 
 /// Whether the target's match sees what a client says in this header, where multilith has replaced or removed it.
 pub(super) fn is_unseen(target: ExportTarget, name: &str) -> bool {
-    // What belongs to one connection is the target's own.
+    // Headers of one connection are the target's own.
     const OF_A_CONNECTION: [&str; 6] =
         ["connection", "keep-alive", "proxy-connection", "te", "transfer-encoding", "upgrade"];
     match target {
@@ -234,12 +234,12 @@ pub(super) fn knows_clients(snapshot: &Snapshot) -> bool {
     snapshot.server.trusted.is_empty() && snapshot.server.proxy_protocol == ProxyProtocol::Off
 }
 
-/// Whether somebody is asked, or a token is looked at, before a request of the route passes.
+/// Whether another service is asked, or a token is looked at, before a request of the route passes.
 fn asks(route: &Route) -> bool {
     route.jwt.is_some() || route.identity.forward.is_some() || route.identity.exchange.is_some()
 }
 
-/// Whether not everybody gets to the route.
+/// Whether the route is closed to some clients.
 pub(super) fn is_guarded(route: &Route) -> bool {
     asks(route) || !route.allow.is_empty()
 }

@@ -1,4 +1,4 @@
-//! What is written, and what is said not to be; that it routes alike is shown with the real programs, in tests/e2e.
+//! The written files and their lists of omissions; that they route alike is shown with the real programs, in tests/e2e.
 
 use super::*;
 use crate::compile::compile;

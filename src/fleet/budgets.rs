@@ -1,6 +1,6 @@
 //! How the replicas share the rate of a route: each may spend the part of it that it was asked for lately. Pure.
 //!
-//! That is right for a client whose requests a balancer spreads as it spreads everybody's, and too little for one whose requests
+//! That is right for a client whose requests a balancer spreads as it spreads all others, and too little for one whose requests
 //! all reach the same replica. A request never asks etcd for it: between two reports the shares stay as they are, also while
 //! etcd is away.
 
@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::Fleet;
 use super::record::MemberRecord;
 
-/// What was asked so long ago counts half.
+/// Requests of this age count half.
 const HALF_LIFE: Duration = Duration::from_secs(5);
 /// Of each budget this is split evenly, so that a replica which was asked nothing yet has something to spend.
 const EVEN: f64 = 0.05;
@@ -72,7 +72,7 @@ impl Fleet {
         }
     }
 
-    /// What this replica may spend of a route's rate, by what all were told last.
+    /// The share of a route's rate that this replica may spend, by the last reports of all.
     pub fn share_of(&self, route: &str, own: u64) -> f64 {
         let seen = self.shared.seen.lock();
         let others = seen.members.iter().filter(|(name, _)| **name != self.shared.name);

@@ -51,12 +51,12 @@ impl Fleet {
         *self.shared.shown.lock() = None;
     }
 
-    /// What is counted has a price: each number of a report is a series.
+    /// Whether Prometheus reads the counts: each number of a report is a series then, which has a price.
     pub fn is_scraped(&self) -> bool {
         self.shared.prometheus.is_some()
     }
 
-    /// What all replicas counted of a route since this one leads.
+    /// The counts of a route at all replicas since this one leads.
     pub fn totals(&self, route: &str) -> Tick {
         self.shared.sums.lock().totals(route)
     }

@@ -18,7 +18,7 @@ const REFUSED: [u64; 6] = [1, 2, 4, 8, 16, 30];
 const SHOWN: Duration = Duration::from_millis(500);
 /// A leader that vanished is followed after a random part of this, so that not all stand at once.
 const JITTER_MILLIS: u64 = 1000;
-/// What is said of this replica is said again this often.
+/// This replica's record is written again this often.
 const SAID_AGAIN: Duration = Duration::from_secs(10);
 
 pub(super) async fn keep_listed(shared: Arc<Shared>) {
@@ -52,7 +52,7 @@ pub(super) async fn keep_listed(shared: Arc<Shared>) {
     }
 }
 
-/// What the metrics say follows from this replica's own clock, also while it waits for etcd.
+/// The metrics follow from this replica's own clock, also while it waits for etcd.
 pub(super) async fn show_again_and_again(shared: Arc<Shared>) {
     loop {
         shared.show();
@@ -60,7 +60,7 @@ pub(super) async fn show_again_and_again(shared: Arc<Shared>) {
     }
 }
 
-/// What was done here without etcd is told as soon as it answers: a wait that outlasted the outage lists nothing anew.
+/// Tells of acts without etcd as soon as it answers: a wait that outlasted the outage lists nothing anew.
 fn tell_what_is_unsent(shared: &Arc<Shared>) {
     let Some(follower) = shared.follower() else { return };
     if shared.unsent.lock().is_empty() || shared.telling.swap(true, AcqRel) {

@@ -79,14 +79,14 @@ impl Fleet {
         }
     }
 
-    /// Waits until an entry is in force everywhere, at most so long: how many have it, of how many.
+    /// Waits until an entry is in force everywhere, at most `limit`: how many have it, of how many.
     pub fn until_in_force(&self, route: &str, seq: u64, limit: Duration) -> (usize, usize) {
         self.shared.until_members(|record| record.seq.get(route).is_some_and(|known| *known >= seq), limit)
     }
 }
 
 impl Shared {
-    /// Waits until all others have it, at most so long: how many have it, of how many, this replica among them.
+    /// Waits until all others have it, at most `limit`: how many have it, of how many, this replica among them.
     pub(super) fn until_members(&self, has: impl Fn(&MemberRecord) -> bool, limit: Duration) -> (usize, usize) {
         let until = Instant::now() + limit;
         let mut seen = self.seen.lock();

@@ -1,6 +1,6 @@
 //! One dial for many replicas: what they share by etcd, and what holds when etcd is away.
 //!
-//! A request never waits for any of this. What is in force is what this process holds ([`crate::live`]); the tasks here hear of
+//! A request never waits for any of this. The dials in force are those of this process ([`crate::live`]); the tasks here hear of
 //! moves and hand them up to a [`Follower`], write moves in transactions that a late leader cannot win, and keep this replica
 //! listed. `record`, `rules`, `lease`, `budgets`, `counts`, `seal`, `series` and `sums` are pure.
 
@@ -68,13 +68,13 @@ pub trait Follower: Send + Sync {
     fn connected(&self);
 }
 
-/// What this replica is among the others.
+/// The role of this replica among the others.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FleetRole {
     /// It judges, in this term.
     Leads(i64),
     Follows(Option<Box<str>>),
-    /// etcd has not answered for so long that others may lead.
+    /// etcd has not answered for a time after which others may lead.
     Cut,
 }
 
@@ -103,7 +103,7 @@ struct Seen {
     gates: HashMap<Box<str>, Arc<Value>>,
     /// The big red button, where it was ever set, and the revision that set it.
     button: Option<(ButtonRecord, i64)>,
-    /// What is below `sealed/`, as it lies there, and the revision at which it stood so.
+    /// The values below `sealed/`, as they lie there, and the revision at which they stood so.
     sealed: BTreeMap<Box<str>, Box<str>>,
     sealed_at: i64,
     /// A newer layout that this program must not write.
@@ -122,12 +122,12 @@ struct Held {
 
 struct Shared {
     etcd: EtcdClient,
-    /// What the replicas count is read there; `None`: in etcd.
+    /// The replicas' counts are read there; `None`: in etcd.
     prometheus: Option<Prometheus>,
     /// `None`: the file has no secret.
     seal: Option<seal::Seal>,
     region: Option<OwnRegion>,
-    /// What the parent prefix was told of.
+    /// The totals that were told to the parent prefix.
     region_told: Mutex<regions::RegionTold>,
     sealed_changed: tokio::sync::watch::Sender<()>,
     keys: FleetKeys,
@@ -142,7 +142,7 @@ struct Shared {
     /// Members or the first list changed.
     changed: Condvar,
     own: Mutex<MemberRecord>,
-    /// What the others are told of this replica changed.
+    /// This replica's record for the others changed.
     publish: Notify,
     /// There is no leader.
     leaderless: Notify,
@@ -152,11 +152,11 @@ struct Shared {
     /// The report that Prometheus scrapes.
     shown: Mutex<Option<EvidenceRecord>>,
     reporting: std::sync::atomic::AtomicBool,
-    /// What is unsent is being told.
+    /// Unsent acts are being told.
     telling: std::sync::atomic::AtomicBool,
     /// Why something was not shared last, said once.
     unshared: Mutex<Option<String>>,
-    /// What went wrong last, said once.
+    /// The last error, said once.
     trouble: Mutex<Option<String>>,
 }
 
@@ -258,12 +258,12 @@ impl Fleet {
         self.shared.seen.lock().listed
     }
 
-    /// How the big red button was set last, by whomever.
+    /// The last record of the big red button, by any author.
     pub fn button(&self) -> Option<ButtonRecord> {
         self.shared.seen.lock().button.as_ref().map(|(button, _)| button.clone())
     }
 
-    /// What the leader says of a gate: the same value until it says something new.
+    /// The leader's report of a gate: the same value until there is a new one.
     pub fn gate(&self, route: &str) -> Option<Arc<Value>> {
         self.shared.seen.lock().gates.get(route).cloned()
     }
@@ -273,7 +273,7 @@ impl Fleet {
         self.shared.control.block_on(future)
     }
 
-    /// What the follower has to say is asked for again, on a thread of its own.
+    /// Calls the follower again to tell its news, on a thread of its own.
     pub fn call_again(&self) {
         if let Some(follower) = self.shared.follower() {
             self.shared.control.spawn_blocking(move || follower.connected());
@@ -318,7 +318,7 @@ impl Shared {
         self.follower.get()?.upgrade()
     }
 
-    /// What went wrong is said once, not at each try.
+    /// An error is said once, not at each try.
     fn trouble(&self, what: &str, error: &dyn std::fmt::Display) {
         let said = format!("{what}: {error}");
         let mut trouble = self.trouble.lock();

@@ -1,4 +1,4 @@
-//! What the fleet keeps in etcd: keys below the prefix, and their values as JSON. Pure.
+//! The fleet's records in etcd: keys below the prefix, and their values as JSON. Pure.
 
 use std::collections::BTreeMap;
 
@@ -46,12 +46,12 @@ impl FleetKeys {
         self.key(&format!("sealed/{name}"))
     }
 
-    /// What follows `sealed/`.
+    /// The name behind `sealed/`.
     pub fn sealed_name<'k>(&self, key: &'k str) -> Option<&'k str> {
         self.name(key)?.strip_prefix("sealed/")
     }
 
-    /// What follows the prefix.
+    /// The name behind the prefix.
     pub fn name<'k>(&self, key: &'k str) -> Option<&'k str> {
         key.strip_prefix(&*self.prefix)
     }
@@ -101,7 +101,7 @@ pub struct DialRecord {
     /// Under which leader it was written; 0: none was known.
     #[serde(default)]
     pub term: i64,
-    /// What the file says.
+    /// The dial in the file.
     pub file: DialText,
     #[serde(default)]
     pub version: String,
@@ -126,7 +126,7 @@ pub struct DialRecord {
     /// Values of `file` that were replaced, the last one first.
     #[serde(default)]
     pub was: Vec<DialText>,
-    /// What the file says of the route beside its dial, as a hash, and what it said before.
+    /// A hash of the file's settings for the route beside its dial, and the earlier hashes.
     #[serde(default)]
     pub subject: String,
     #[serde(default)]
@@ -148,7 +148,7 @@ impl DialRecord {
         serde_json::to_string(self).expect("a record serialises")
     }
 
-    /// What is in force by it; `None`: a dial that this program does not know.
+    /// The standing by this record; `None`: a dial that this program does not know.
     pub fn standing(&self) -> Option<Standing> {
         Some(Standing {
             dial: self.to.dial()?,

@@ -49,7 +49,7 @@ pub(super) struct RegionTold {
 }
 
 impl RegionTold {
-    /// What came since the last time. Totals begin anew with each term.
+    /// The counts since the last time. Totals begin anew with each term.
     fn since(&mut self, term: i64, route: &str, totals: Tick) -> Tick {
         if self.term != term {
             *self = Self { term, ..Self::default() };
@@ -67,7 +67,7 @@ impl Fleet {
         self.shared.region.as_ref()
     }
 
-    /// Whether the region before this one lets the gate of a route go to this step. Waits for etcd at most so long.
+    /// Whether the region before this one lets the gate of a route go to this step. Waits for etcd at most `limit`.
     pub fn let_by_region_before(&self, route: &str, step: Dial, limit: Duration) -> Result<(), NotWrittenToFleet> {
         let Some(region) = &self.shared.region else { return Ok(()) };
         let Some(name) = region.before() else { return Ok(()) };
@@ -118,8 +118,8 @@ impl Fleet {
         });
     }
 
-    /// What each region said last of each of its routes, in the order of the regions; none where there is one. Waits for etcd at
-    /// most so long.
+    /// The last report of each region for each of its routes, in the order of the regions; empty where the file names no region.
+    /// Waits for etcd at most `limit`.
     pub fn regions(&self, limit: Duration) -> Result<Vec<RegionSums>, FetchError> {
         let Some(region) = &self.shared.region else { return Ok(Vec::new()) };
         let keys = FleetKeys::below(&region.parent);

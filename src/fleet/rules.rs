@@ -9,7 +9,7 @@ use crate::migration::{Dial, Percent, Stage};
 /// A roll-back goes on being written against others' moves for this long.
 pub const ROLL_BACK_HOLDS: Duration = Duration::from_secs(10);
 
-/// What a replica's file says of a route, and what it said before.
+/// The settings of a route in a replica's file, and the ones before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FileSays<'a> {
     pub dial: Dial,
@@ -20,7 +20,7 @@ pub struct FileSays<'a> {
     pub subject_changed: bool,
 }
 
-/// What becomes of it.
+/// The effect of the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FileMove {
     /// The dial in force is obeyed.
@@ -59,7 +59,7 @@ pub struct Unsent {
     pub age: Duration,
 }
 
-/// What becomes of it.
+/// The fate of an unsent roll-back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fate {
     /// It is to be written behind the dial in force.

@@ -9,13 +9,13 @@ use super::{Fleet, Shared};
 use crate::client::FetchError;
 use crate::client::prometheus::Prometheus;
 
-/// What was read of Prometheus in one term.
+/// The reports from Prometheus in one term.
 #[derive(Debug, Default)]
 pub(super) struct Scrapes {
     term: i64,
     /// The ticks that were there when a member's report was taken: as long as they stay, there is nothing new.
     taken: BTreeMap<Box<str>, BTreeMap<String, u64>>,
-    /// What went wrong last, said once.
+    /// The last error, said once.
     trouble: Option<String>,
 }
 

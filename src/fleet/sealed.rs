@@ -1,4 +1,4 @@
-//! What the replicas share and nobody else may read, below `sealed/`: written by the one whose turn it is, followed by all.
+//! Values that only the replicas can read, below `sealed/`: written by the replica whose turn it is, followed by all.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -118,7 +118,7 @@ impl Fleet {
         }
     }
 
-    /// Waits until what this revision wrote is in force everywhere, at most so long: how many have it, of how many.
+    /// Waits until what this revision wrote is in force everywhere, at most `limit`: how many have it, of how many.
     pub fn until_sealed(&self, revision: i64, limit: Duration) -> (usize, usize) {
         self.shared.until_members(|record| record.sealed >= revision, limit)
     }

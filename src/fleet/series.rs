@@ -1,7 +1,7 @@
 //! A report of counts as series of one metric, for Prometheus, and whole reports made of such series again. Pure.
 //!
-//! A series has one number: a cell of the counts, or the report's `life`, `tick` and `check`, or the `seq` of a route. What comes
-//! back may be mixed of two scrapes, cut short, or there twice from two jobs. So `check` is a hash of everything else: a report is
+//! A series has one number: a cell of the counts, or the report's `life`, `tick` and `check`, or the `seq` of a route. A response
+//! may be mixed of two scrapes, cut short, or have them twice from two jobs. So `check` is a hash of everything else: a report is
 //! used only if all of it is of one piece.
 
 use std::collections::BTreeMap;
@@ -62,7 +62,7 @@ pub fn ticks(samples: &[PrometheusSample]) -> BTreeMap<String, BTreeMap<String, 
     found
 }
 
-/// What the series of one member make.
+/// The report in the series of one member.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Rebuilt {
     /// The newest that is of one piece.
@@ -97,7 +97,7 @@ pub fn life(number: u64) -> String {
     format!("{:016x}", number & LARGEST)
 }
 
-/// What was scraped as one report.
+/// The series of one report, as they were scraped.
 #[derive(Debug, Default)]
 struct Parts {
     life: Option<String>,
@@ -266,7 +266,7 @@ mod tests {
 
     const FLEET: &str = "/multilith/shop/";
 
-    /// What Prometheus has of a page that this job scraped.
+    /// The samples in Prometheus of a page that this job scraped.
     fn scraped(page: &str, job: &str) -> Vec<PrometheusSample> {
         let lines = page.lines().filter(|line| !line.starts_with('#'));
         let sample = |line: &str| {

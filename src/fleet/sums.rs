@@ -1,8 +1,8 @@
-//! What all replicas counted, summed for the one judgement. Pure: the time is an argument.
+//! The counts of all replicas, summed for the one judgement. Pure: the time is an argument.
 //!
-//! Counts are cumulative since a process began (its `life`), so a report that is lost costs nothing. What cannot be ordered is
-//! not used: the first sight of a life, a report under another dial than the one in force, one that comes again, one that is older
-//! than what the leader before has used.
+//! Counts are cumulative since a process began (its `life`), so a report that is lost costs nothing. A report that cannot be
+//! ordered is not used: the first sight of a life, one under another dial than the one in force, one that comes again, one that is
+//! older than what the leader before has used.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::time::{Duration, Instant};
@@ -50,7 +50,7 @@ impl RouteCounts {
     }
 }
 
-/// What was read of one replica.
+/// The reports of one replica.
 #[derive(Debug, Default)]
 struct Reported {
     life: String,

@@ -18,7 +18,7 @@ const LOOK: Duration = Duration::from_secs(2);
 const AGAIN: Duration = Duration::from_millis(300);
 const MOST_AGAIN: Duration = Duration::from_secs(5);
 
-/// What a list or a watch says of one key.
+/// A change of one key, from a list or a watch.
 enum Event {
     Put(KeyValue),
     Gone(String),
@@ -82,7 +82,7 @@ async fn follow_once<H: Heard>(
     place: &mut Place,
 ) -> Result<std::convert::Infallible, FetchError> {
     let (first, end) = (shared.keys.key(H::RANGE.0), shared.keys.key(H::RANGE.1));
-    // Whatever was missed is in the whole list.
+    // The whole list has every missed change.
     let range = shared.etcd.range(&first, &end, 0).await?;
     let lost = place.revision > 0 && (range.cluster != place.cluster || range.revision < place.revision);
     if lost {
@@ -197,7 +197,7 @@ impl Heard for Dials {
         shared.seen.lock().listed = true;
         shared.changed.notify_all();
         if let Some(follower) = shared.follower() {
-            // What it says takes its time, which is not that of the watch.
+            // The follower takes its time, which is not that of the watch.
             shared.control.spawn_blocking(move || follower.connected());
         }
         Ok(())

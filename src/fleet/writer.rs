@@ -38,7 +38,7 @@ pub enum NotWrittenToFleet {
     Away(String),
 }
 
-/// What the fleet has still to hear of, as it is kept.
+/// An act that the fleet has still to hear of, as it is kept.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) enum Kept {
     RollBack { record: Box<DialRecord>, base: u64, at: String },
@@ -56,7 +56,7 @@ pub(super) fn kept(store: &Store) -> HashMap<Box<str>, Kept> {
 
 impl Fleet {
     /// Writes a move behind the dial that is known, or as the first. With `term`: as the leader of that term, or not at all.
-    /// Waits for etcd at most so long.
+    /// Waits for etcd at most `limit`.
     pub fn write(
         &self,
         route: &str,
@@ -76,7 +76,7 @@ impl Fleet {
         self.shared.keep(route, kept);
     }
 
-    /// What was done here to this route and the fleet has not heard of yet.
+    /// The roll-back of this route that the fleet has not heard of yet.
     pub fn unsent(&self, route: &str) -> Option<Unsent> {
         self.shared.unsent(route)
     }
@@ -239,7 +239,7 @@ impl Shared {
                 self.store.keep_unsent("", None);
             }
         }
-        // What others did since was not listened to, as long as ours was on its way.
+        // Changes by others were not listened to while ours was on its way.
         let newer = if outcome.succeeded {
             let seen = self.seen.lock().button.clone();
             seen.filter(|(_, revision)| *revision > outcome.revision).map(|(button, _)| button)
@@ -254,7 +254,7 @@ impl Shared {
 }
 
 impl Fleet {
-    /// What becomes of a roll-back that was made here, after the dial that is known now.
+    /// The fate of a roll-back that was made here, after the dial that is known now.
     pub fn fate(&self, route: &str) -> Option<Fate> {
         let unsent = self.unsent(route)?;
         let seen = self.shared.seen.lock();

@@ -22,7 +22,7 @@ pub struct Callers {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Agent {
     pub name: Box<str>,
-    /// With what it inherited: nobody who is not kept was seen more often than the least of these.
+    /// With the inherited count: no agent that is not kept was seen more often than the least of these.
     count: u32,
     pub inherited: u32,
 }
@@ -43,7 +43,7 @@ impl Callers {
         }
     }
 
-    /// Takes an agent in that was seen so often, and had inherited so much where it was kept.
+    /// Takes an agent in that was seen `seen` times, and had inherited `inherited` where it was kept.
     pub fn count(&mut self, agent: &str, seen: u32, inherited: u32) {
         let with = |before: u32, inherited: u32, seen: u32| {
             let inherited = before.saturating_add(inherited).min(u32::MAX - seen);
@@ -86,7 +86,7 @@ impl Callers {
         }
     }
 
-    /// The most frequent first, with how often each was seen since it was kept: at least so often.
+    /// The most frequent first, with how often each was seen at least, since it was kept.
     #[must_use]
     pub fn agents(&self) -> Vec<(&str, u32)> {
         let mut agents: Vec<(&str, u32)> = self.agents.iter().map(|agent| (&*agent.name, agent.seen())).collect();
@@ -110,7 +110,7 @@ pub enum OtherAgents {
     None,
     /// There are some, and each of them asked seldom.
     Some,
-    /// There are so many, and each of them asks so seldom, that those that are kept are no more than the last ones.
+    /// The agents are many and each asks seldom, so that the kept ones are only the last that came.
     Many,
 }
 

@@ -86,7 +86,7 @@ impl MethodId {
     }
 }
 
-/// What was counted for one method at one place. Requests are weighted by the learner's sample.
+/// The counts of one method at one place. Requests are weighted by the learner's sample.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MethodCount {
     pub method: MethodId,
@@ -96,7 +96,7 @@ pub struct MethodCount {
     pub answered: u32,
     /// All exchanges, weighted.
     pub requests: u64,
-    /// Those of them that the monolith answered, weighted.
+    /// The requests that the monolith answered, weighted.
     pub monolith: u64,
     /// The minute of the last exchange, and of the last that the monolith answered; 0: none.
     pub last: u32,
@@ -113,7 +113,7 @@ pub struct MethodCount {
 pub struct Failures {
     /// Exchanges learned from that were answered 404, 405, 410 or 501.
     pub missing: u32,
-    /// Those of them that the monolith answered, weighted.
+    /// The missing ones that the monolith answered, weighted.
     pub monolith_missing: u32,
     /// Answers 5xx, weighted, and those of them that are the monolith's.
     pub errors: u32,

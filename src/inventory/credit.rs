@@ -1,4 +1,4 @@
-//! What a client may teach: new words cost credit, exchanges at known places earn it. A scanner runs out of it, and where it
+//! The credit of a client: new words cost credit, exchanges at known places earn it. A scanner runs out of it, and where it
 //! is answered whatever it asks, sinks deeper with each path that it has not asked before.
 
 use super::values::{finished, hash};
@@ -49,7 +49,7 @@ impl Credit {
         *credit = (*credit + EARNED).min(MOST);
     }
 
-    /// Whether the client asked for so much that seemed to exist that what it alone asked for says nothing.
+    /// Whether the paths that this client alone asked for say nothing: it asked for too many that seemed to exist.
     #[must_use]
     pub fn is_sunk(&self, bucket: u16) -> bool {
         self.clients[usize::from(bucket)] < SUNK

@@ -27,7 +27,7 @@ const STANDS_OUT_BY_METHOD: u32 = 5;
 const ENOUGH: u32 = 20;
 /// The same at the root, where there is no room to wait for more.
 const ENOUGH_AT_ONCE: u32 = 6;
-/// The same for a word with so many next words among words of which nearly all say the same.
+/// The same for a word with `SEVERAL_NEXT` next words among words of which nearly all say the same.
 const ENOUGH_AMONG_ALIKE: u32 = 8;
 const SEVERAL_NEXT: usize = 5;
 const ALL_ALIKE: f64 = 0.6;
@@ -39,7 +39,7 @@ const TITLES: f64 = 2.0;
 /// The share of exchanges that codes have where all are codes, and what that says.
 const ALL_CODES: f64 = 0.9;
 const CODES: f64 = 6.0;
-/// What remains must carry this share of the node's exchanges to be what the place is for.
+/// The remaining words must have this share of the node's exchanges to be the purpose of the place.
 const PURPOSE: f64 = 0.05;
 
 /// A word that could be a value.
@@ -49,7 +49,7 @@ struct Candidate<'a> {
     slug: f64,
     /// `php`, where it is a file or a page among names.
     format: &'a str,
-    /// What is said after it, without reserved words.
+    /// The segments after it, without reserved words.
     next: HashSet<&'a str>,
     /// Exchanges that end behind the next segment.
     deep: u32,
@@ -148,7 +148,7 @@ fn next_words<'a>(tree: &'a Tree, node: &'a Node) -> HashSet<&'a str> {
     found
 }
 
-/// What the words below one node look like together.
+/// Statistics of the words below one node.
 struct Facts<'a> {
     kinds: u32,
     exchanges: u32,

@@ -11,7 +11,7 @@ pub struct Observation<'a> {
     pub location: u32,
     /// A hash of the client's address.
     pub client: u32,
-    /// What the client calls itself; may be empty.
+    /// The client's User-Agent; may be empty.
     pub agent: &'a str,
     /// For how many exchanges this one stands.
     pub weight: u32,

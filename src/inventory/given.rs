@@ -160,7 +160,7 @@ mod tests {
         let mut tree = Tree::new(bounds);
         let given = (0..1_000).filter(|number| tree.give(&format!("/things/thing-{number}/{{id}}"), false)).count();
         assert!(given > 10 && tree.bytes() < bounds.bytes, "{given} in {} bytes", tree.bytes());
-        // What is given grows by its counts, beyond all of the bounds in the end.
+        // Given nodes grow by their counts, beyond all of the bounds in the end.
         tree.bounds.bytes = tree.bytes() * 9 / 10;
         tree.shrinks_beyond = (tree.bounds.nodes, tree.bounds.bytes);
         tree.add(&seen("/things/thing-0/7", 1));

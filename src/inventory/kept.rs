@@ -19,7 +19,7 @@ const DEEPEST: usize = 52;
 /// No name in a tree is longer.
 const LONGEST_NAME: usize = 4_096;
 
-/// What was kept is no tree of this version, or damaged.
+/// The kept bytes are no tree of this version, or damaged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the inventory that was kept is not one that this version can read")]
 pub struct Unreadable;

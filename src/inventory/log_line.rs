@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use serde_json::Value;
 
-/// What the inventory takes from a line.
+/// The parts of a line that the inventory takes.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LogLine {
     pub method: String,
@@ -15,7 +15,7 @@ pub struct LogLine {
     /// Minutes since 1970; 0 where the line has no time that can be read.
     pub minute: u32,
     pub micros: Option<u32>,
-    /// What the client calls itself; empty where the line does not say.
+    /// The client's User-Agent; empty where the line has none.
     pub agent: String,
 }
 
@@ -86,7 +86,7 @@ fn closing_quote(text: &str) -> Option<usize> {
     })
 }
 
-/// What stands between the method and the version, which HTTP/0.9 does not send: some servers log a target with its spaces.
+/// The method, and the target up to the version, which HTTP/0.9 does not send: some servers log a target with its spaces.
 fn request_line(text: &str) -> Option<(&str, &str)> {
     let (method, behind) = text.split_once(' ')?;
     let target = behind.rsplit_once(" HTTP/").map_or(behind, |(target, _)| target);
@@ -216,7 +216,7 @@ fn json(line: &str) -> Option<LogLine> {
     })
 }
 
-/// What the first of these names has that can be read so: `client` is an address in one log, and a table with one in another.
+/// The value of the first of these names that can be read so: `client` is an address in one log, and a table with one in another.
 fn field<'a, T>(value: &'a Value, names: &[&str], read: impl Fn(&'a Value) -> Option<T>) -> Option<T> {
     names.iter().find_map(|name| {
         let found = value.get(name).or_else(|| name.split('.').try_fold(value, |value, part| value.get(part)));

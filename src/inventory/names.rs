@@ -17,7 +17,7 @@ pub fn route_name(path: &str) -> String {
     if name.is_empty() { "root".to_owned() } else { name.chars().take(56).collect() }
 }
 
-/// What no route may be called: what no route takes is called so.
+/// A name that no route may have: it stands for the requests that no route takes.
 const RESERVED: &str = "unmatched";
 
 /// The name of a route that none of `names` has, and that a route may have; it is among them from now on.

@@ -6,7 +6,7 @@ use super::values::{self, Values};
 /// Where a node stands in [`super::Tree`]'s arena.
 pub type NodeId = u32;
 
-/// What a node stands for.
+/// The meaning of a node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SegmentRole {
     /// The segment itself.
@@ -60,7 +60,7 @@ pub struct Node {
     pub values: Option<Box<Values>>,
 }
 
-/// What a node with something below it knows.
+/// The part of a node that only inner nodes have.
 #[derive(Debug, Clone, Default)]
 pub struct Inner {
     /// Hash of role and name, and the node; sorted.

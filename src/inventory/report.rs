@@ -1,4 +1,4 @@
-//! What is said of an inventory: endpoints with their counts and the reason of each parameter.
+//! The report of an inventory: endpoints with their counts and the reason of each parameter.
 
 use std::borrow::Cow;
 
@@ -29,7 +29,7 @@ pub struct InventoryReport {
     /// Requests at places that may be endpoints, and are not listed: too few answers, or too few clients.
     #[serde(default)]
     pub unsure: u64,
-    /// What the monolith answered within thirty days at places that are not listed, without 404, 405, 410 and 501: of places that
+    /// Requests that the monolith answered within thirty days at places that are not listed, without 404, 405, 410 and 501: of places that
     /// may be endpoints all that it answered since they are known.
     #[serde(skip)]
     pub strays: u64,
@@ -63,7 +63,7 @@ pub struct LearnedEndpoint {
     pub clients: Cow<'static, str>,
     /// About how many; 0: not known, of words that were seen once or twice each and became values.
     pub callers: u64,
-    /// What they call themselves, the most frequent first: eight at most.
+    /// Their User-Agents, the most frequent first: eight at most.
     pub agents: Vec<CallingAgent>,
     /// Whether there are more than those.
     #[serde(default)]
@@ -89,11 +89,11 @@ pub struct LearnedEndpoint {
     pub untimed: bool,
 }
 
-/// What a client calls itself, shortened.
+/// A client's User-Agent, shortened.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct CallingAgent {
     pub name: String,
-    /// Requests of it that were looked at: at least so many, since it is kept among the eight.
+    /// Requests of it that were looked at, at least, since it is kept among the eight.
     pub requests: u64,
 }
 
@@ -297,7 +297,7 @@ fn describe(name: String, kind: &'static str, values: &Values, requests: u64) ->
         (None, "words", Some(once)) if u64::from(values.words) * 10 >= kinds * 9 => {
             format!("{kinds} words, {:.0} % seen once", once * 100.0)
         }
-        // What came later was not looked at one by one.
+        // Later values were not looked at one by one.
         (None, "words", Some(once)) => {
             format!("{kinds} words; of the first {}, {:.0} % seen once", values.words, once * 100.0)
         }

@@ -33,7 +33,7 @@ const LANGUAGES_ALIKE: f64 = 0.6;
 /// Categories that are one place, and the share of what most of them have that each has.
 const FEWEST_CATEGORIES: usize = 6;
 const CATEGORIES_ALIKE: f64 = 0.6;
-/// A text is taken for an id by its length alone from this length on, beside so many times more ids.
+/// A word of this length with a digit or in mixed case, shaped as the values, is an id beside this many times more values.
 const SHORTEST_ID: usize = 12;
 const OTHER_IDS: u32 = 10;
 
@@ -76,7 +76,7 @@ fn is_covered(own: &Tails, is_said: impl Fn(&Tail, u32) -> bool) -> bool {
     total > 0 && has_values && f64::from(covered) >= ALIKE * f64::from(total)
 }
 
-/// Whether several templates stand below a word, and nearly all of them below the values, too: nobody writes all of them
+/// Whether several templates stand below a word, and nearly all of them below the values, too: no program has all of them
 /// twice. A user may be called `history`.
 fn has_only(own: &Tails, is_said: impl Fn(&Tail, u32) -> bool) -> bool {
     let (total, covered) = covered(own, is_said);

@@ -15,7 +15,7 @@ const SHRUNK: f64 = 0.9;
 const ONE_FILE: f64 = 0.8;
 /// A place of files of one kind has this share of them with one ending.
 const MOSTLY: f64 = 0.9;
-/// So many endings are those of files; fewer may be written in the program.
+/// At least this many endings are those of files; fewer may be written in the program.
 const FEWEST_ENDINGS: usize = 3;
 
 impl Tree {
@@ -55,7 +55,7 @@ impl Tree {
         }
         let seen = |id: &NodeId| self.node(*id).seen;
         let (all, most): (u32, u32) = (files.iter().map(seen).sum(), files.iter().map(seen).max().unwrap_or(0));
-        // `report.docx`, whose ending nobody writes in a program.
+        // `report.docx`, an ending that no program has in a route.
         let plain = self.child(at, SegmentRole::Parameter, "");
         let has_others = plain.is_some_and(|plain| {
             let values = self.node(plain).values.as_ref();
@@ -249,7 +249,7 @@ impl Tree {
             self.prune(ROOT, least);
             least *= 2;
         }
-        // What is given cannot be forgotten. Where that alone is too much, a shrink at each exchange would find nothing more.
+        // Given nodes cannot be forgotten. Where these alone are too much, a shrink at each exchange would find nothing more.
         let (more_nodes, more_bytes) = (self.bounds.nodes - nodes, self.bounds.bytes - bytes);
         self.shrinks_beyond =
             (self.bounds.nodes.max(self.len() + more_nodes), self.bounds.bytes.max(self.bytes + more_bytes));

@@ -10,7 +10,7 @@ const LONGEST_WORD: usize = 48;
 /// A version stands in the first places of a path.
 const VERSION_PLACES: usize = 4;
 
-/// What a sure value looks like; said to people as the reason of a parameter.
+/// The kind of a sure value; said to people as the reason of a parameter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum SegmentKind {
@@ -112,7 +112,7 @@ pub fn is_mixed(bytes: &[u8]) -> bool {
     bytes.iter().any(u8::is_ascii_uppercase) && bytes.iter().any(u8::is_ascii_lowercase)
 }
 
-/// `pi_HvahqLeUGFywJN`: a kind and a random text, of which some have no digit. A word of a program is in snake case or in camel case, not in both.
+/// `pi_HvahqLeUGFywJN`: a kind and a random text, which may have no digit. A word of a program is in snake or in camel case, not both.
 fn is_prefixed(segment: &str) -> bool {
     let Some((kind, random)) = segment.split_once('_') else { return false };
     let bytes = random.as_bytes();

@@ -323,7 +323,7 @@ fn what_the_monolith_answers_at_places_that_are_not_listed_is_counted_for_thirty
     let mut tree = Tree::default();
     let at = |day: u32, exchange: Observation<'static>| Observation { minute: 29_000_000 + day * DAY, ..exchange };
     for client in 0..400 {
-        // One client alone, a page that fails for everybody, and what there is not.
+        // One client alone, a page that fails for all clients, and a path that does not exist.
         tree.add(&at(0, exchange("POST", "/batch/import", 200, 1)));
         tree.add(&at(0, exchange("GET", "/boom", 500, client)));
         tree.add(&at(0, exchange("GET", "/nothing", 404, client)));

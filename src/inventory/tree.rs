@@ -35,7 +35,7 @@ impl Default for TreeBounds {
     }
 }
 
-/// What was learned, and what was not.
+/// Totals of the exchanges that were learned, and of the others.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct LearnedTotals {
     /// All exchanges, weighted.
@@ -43,7 +43,7 @@ pub struct LearnedTotals {
     /// Exchanges at places that are not known, weighted: scanners, mostly, but also paths that were only answered with
     /// statuses that prove no path, as 302 and 401.
     pub unknown: u64,
-    /// Those that no tree could take: too deep or too long.
+    /// Exchanges that no tree could take: too deep or too long.
     pub refused: u64,
     /// Exchanges learned from.
     pub learned: u64,
@@ -65,7 +65,7 @@ pub struct Tree {
     pub totals: LearnedTotals,
     /// The paths that are not known, as an estimate of their number.
     pub(super) unknown_paths: Values,
-    /// What the monolith answered at places that are not known, without what says that there is nothing, weighted.
+    /// The monolith's answers at places that are not known, without those that say that there is nothing, weighted.
     pub(super) strays: Days,
     pub peak: usize,
 }
@@ -205,7 +205,7 @@ impl Tree {
         self.peak = self.len();
     }
 
-    /// What the count of bytes must be.
+    /// The right value of the count of bytes.
     pub(super) fn counted_bytes(&self) -> usize {
         self.nodes
             .iter()

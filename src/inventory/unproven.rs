@@ -7,10 +7,10 @@ const MOST_PATHS: usize = 20;
 const ANSWERS: usize = 128;
 const PATHS: usize = 1_024;
 
-/// What a demand for credentials is counted as, in the place of where a redirect leads.
+/// A demand for credentials is counted as this, in the place of where a redirect leads.
 pub const REFUSED: u32 = u32::MAX;
 
-/// What an answer that proves nothing by itself says of a path.
+/// The proof that a path exists, from an answer that proves nothing by itself.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Proof {
     No,
@@ -70,7 +70,7 @@ impl Unproven {
             self.answers.push(new);
             return self.answers.last_mut().expect("one was pushed");
         }
-        // What fewest paths got is the easiest to learn again.
+        // The answer that fewest paths got is the easiest to learn again.
         let least = self.answers.iter_mut().min_by_key(|answer| (answer.for_any, answer.paths.len()));
         let least = least.expect("there are as many as there may be");
         *least = new;

@@ -1,4 +1,4 @@
-//! What is kept of a parameter's values: how many, of what kind, and masked shapes; never a value.
+//! The kept facts of a parameter's values: how many, of what kind, and masked shapes; never a value.
 
 use super::shape::SegmentKind;
 use super::sketch::Sketch;

@@ -10,7 +10,7 @@ use crate::endpoint::UpstreamId;
 use crate::learn::Recorded;
 use crate::migration::Policy;
 
-/// One request, and who gets it by the file. Values in the path are of their kind, not those that came.
+/// One request, and the upstream that gets it by the file. Values in the path are of their kind, not those that came.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct RoutingCase {
     pub method: String,
@@ -52,7 +52,7 @@ pub fn routing_cases(snapshot: &Snapshot, recorded: &Recorded) -> Vec<RoutingCas
     cases.into_iter().collect()
 }
 
-/// Who answers everybody; `None`: it depends on the client.
+/// The upstream that answers all clients; `None`: it depends on the client.
 fn upstream(policy: &Policy) -> Option<UpstreamId> {
     match service_share(policy.dial)? {
         0 => Some(UpstreamId::MONOLITH),

@@ -50,7 +50,7 @@ pub(super) struct Difference {
     pub what: Vec<String>,
     /// Its clients are drawn anew.
     pub redraws: bool,
-    /// What the two files alone show.
+    /// The findings from the two files alone.
     pub flags: Vec<PlanFlag>,
 }
 
@@ -178,7 +178,7 @@ fn changed(
 fn without_words(keys: &[&'static str], other_stage: bool, other_answers: bool) -> Vec<&'static str> {
     let is_told = |key: &str| match key {
         "variants" => other_answers,
-        // What a route has of these by default is another in another stage.
+        // The default of these depends on the stage.
         "gate" | "breaker" => other_stage,
         "stage" | "weight" | "service" | "redirect" | "path" | "methods" | "host" | "headers" | "cookies" | "query"
         | "priority" | "sticky" | "cohort" | "rewrite" | "answer" | "fallback" | "shadow" => true,

@@ -59,7 +59,7 @@ impl<'a> Particular<'a> {
         let path = normal.as_str();
         let first = path.trim_start_matches('/').split('/').next();
         let near = [first, None].into_iter().filter_map(|first| self.0.get(&first)).flatten().copied();
-        // A route at the monolith is not told from none by who answered.
+        // At the monolith, the side that answered does not tell a route from none.
         let has_answered = |id: RouteId| {
             let written = || snapshot.routes.get(id.index()).map(|route| route.policy.dial.stage.as_str());
             let is_monolith = matches!(stage(id).or_else(written), Some("monolith" | "shadow"));

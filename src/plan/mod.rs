@@ -1,4 +1,4 @@
-//! What would happen, and what to do next: a file tried on what was learned from traffic, before it is in force.
+//! Effects of a new file and next steps: a file tried on what was learned from traffic, before it is in force.
 
 mod cases;
 mod difference;

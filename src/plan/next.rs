@@ -61,7 +61,7 @@ impl StandingRoute {
     }
 }
 
-/// What was answered in thirty days.
+/// The requests of thirty days.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AnsweredLately {
     pub requests: u64,
@@ -115,7 +115,7 @@ pub fn what_next(
     let taken = take(traffic, snapshot, routes, &of_long, now);
     let of_day = zombies(RECENT);
     let mut retiring = retire(traffic, snapshot, routes, now);
-    // What still reaches the monolith, by another spelling for example, needs its code.
+    // A route that still reaches the monolith, by another spelling for example, needs its code.
     let alive = if retiring.is_empty() { Vec::new() } else { zombies(retire_after(snapshot)) };
     retiring.retain(|step| alive.iter().all(|zombie| zombie.route != step.route));
     steps.extend(of_day.into_iter().take(MOST));
@@ -171,7 +171,7 @@ fn take(
         groups.into_iter().map(|(own, group)| candidate(own, group, traffic, &beside, days)).collect();
     scored.sort_by(|one, other| other.score.total_cmp(&one.score).then_with(|| one.step.path.cmp(&other.step.path)));
     scored.truncate(MOST);
-    // Whoever pastes all of them has a file without two routes of one name.
+    // All proposals pasted together give a file without two routes of one name.
     let mut names: BTreeSet<String> = routes.iter().map(|route| route.name.clone()).collect();
     let mut lines = |one: &Proposal<'_>| match one.own {
         Some(route) if route.service.is_none() => String::new(),
@@ -228,7 +228,7 @@ fn candidate<'a>(
     let share = ratio(requests, report.requests);
     let (beside, neighbour) = best_beside(&group, beside);
     let reads = ratio(reading, requests);
-    // What a service did before the route came back is no reason to take it.
+    // A service's failures before the route came back are no reason to take it.
     let failing = ratio(errors, answers);
     let own_time = group.iter().filter(|endpoint| ratio(endpoint.monolith, endpoint.requests) >= MOSTLY);
     let slowest = own_time.filter_map(|endpoint| endpoint.p99_seconds).fold(0.0, f64::max);
@@ -453,7 +453,7 @@ fn leave(
     }
     let recent = |endpoint: &&LearnedEndpoint| endpoint.route.is_none() && endpoint.last_minute + LONG >= now;
     let listed: u64 = report.endpoints.iter().filter(recent).map(|endpoint| endpoint.requests).sum();
-    // What is not listed was asked for all the same: by one client, answered with errors alone, or by a path too long to look at.
+    // Other paths were asked for all the same: by one client, answered with errors alone, or too long to look at.
     let (unmatched, requests) = (listed + report.strays + report.dropped, report.requests + report.dropped);
     // All of it went to the monolith, and that may be known better.
     let (unmatched, requests) =

@@ -1,4 +1,4 @@
-//! What is proposed next, and why.
+//! The next proposals, and their reasons.
 
 use super::*;
 use crate::inventory::{OtherAgents, Unknown};
@@ -85,7 +85,7 @@ fn the_proxy_may_go_after_thirty_days_in_which_everything_had_a_moved_route() {
 #[test]
 fn the_proxy_stays_while_what_is_not_listed_still_needs_the_monolith() {
     let moved = [route(Stage::Migrated)];
-    // One client imports at night, and a page fails for everybody: neither is an endpoint.
+    // One client imports at night, and a page fails for all clients: neither is an endpoint.
     let mut report = watched(40, 0);
     report.strays = 10;
     assert!(leave(&report, &moved, true, None, NOW).is_none());
@@ -170,7 +170,7 @@ fn what_is_to_be_pasted_keeps_a_resource_together() {
     let read = endpoint("GET", "/orders/{id}", Some("read-order"));
     let writes = [("POST", "/orders"), ("DELETE", "/orders/{id}"), ("POST", "/orders/{id}/cancel")]
         .map(|(method, path)| endpoint(method, path, None));
-    // Also where a single path is offered, and where nobody asked for the route beside it.
+    // Also where a single path is offered, and where the route beside it has no requests.
     for endpoints in [[std::slice::from_ref(&read), &writes[..]].concat(), vec![writes[1].clone()]] {
         let steps = pasted(endpoints, "", std::slice::from_ref(&canary));
         assert_eq!(steps.len(), 1, "{steps:?}");

@@ -1,4 +1,4 @@
-//! What is proposed, as lines to paste into the routes file.
+//! Proposals as lines to paste into the routes file.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -34,7 +34,7 @@ impl<'a> Neighbour<'a> {
         text + &self.weight()
     }
 
-    /// For the person who lets the route into canary: only they know when.
+    /// A comment for the person that lets the route into canary: only a person knows when.
     fn weight(&self) -> String {
         match self.dial.stage.answers() {
             Answers::ByWeight => format!(

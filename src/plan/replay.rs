@@ -14,7 +14,7 @@ use crate::route::{ConditionKind, Facts, RouteId, normalise_bytes};
 /// The dial that a route has under a file; `None`: what the file says.
 pub(super) type DialOf<'a> = &'a dyn Fn(RouteId) -> Option<Dial>;
 
-/// Who answers a request.
+/// The side that answers a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Answerer {
     Monolith,
@@ -37,7 +37,7 @@ pub(super) struct Place<'a> {
 }
 
 impl Place<'_> {
-    /// Who answers then; `None`: who answers now.
+    /// The side that answers then; `None`: the one that answers now.
     pub(super) fn change(&self, after: &Self) -> Option<Answerer> {
         (self.by != after.by).then_some(after.by)
     }
@@ -87,7 +87,7 @@ impl<'a> Replay<'a> {
         format!("{}{between}{query}", self.request.path)
     }
 
-    /// Those that the file asks about.
+    /// The headers that the file asks about.
     pub(super) fn headers(&self) -> Vec<(String, String)> {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         self.fields.iter().map(|(name, value)| (text(name), text(value))).collect()
@@ -169,7 +169,7 @@ impl<'a> Replay<'a> {
     }
 }
 
-/// The buckets of clients whom the service answers, of 10 000; `None`: variants answer.
+/// The buckets of clients that the service answers, of 10 000; `None`: variants answer.
 pub(super) fn service_share(dial: Dial) -> Option<u16> {
     match dial.stage.answers() {
         Answers::Monolith => Some(0),

@@ -1,4 +1,4 @@
-//! What a plan says: `plan --json`, `POST /api/v1/plan` and the console have it from here.
+//! The report of a plan: `plan --json`, `POST /api/v1/plan` and the console have it from here.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use super::difference::PlanFlag;
 use super::settings::PlannedUpstream;
 use super::unrecorded::Unrecorded;
 
-/// What would change; `plan --json` and `POST /api/v1/plan` give it.
+/// The changes; `plan --json` and `POST /api/v1/plan` give them.
 #[derive(Debug, Clone, Serialize)]
 pub struct PlanReport {
     pub traffic: PlanTraffic,
@@ -18,17 +18,17 @@ pub struct PlanReport {
     pub summary: PlanSummary,
     /// Tables outside the routes that differ, such as `matching`.
     pub tables: Vec<&'static str>,
-    /// What of such a table differs, in words, where that is told nowhere else: `answer 60s -> 10s` of `timeouts`.
+    /// The keys of such a table that differ, in words, where no other part tells it: `answer 60s -> 10s` of `timeouts`.
     pub table_keys: BTreeMap<&'static str, Vec<String>>,
     /// The monolith and the services that differ.
     pub upstreams: Vec<PlannedUpstream>,
     /// Keys that differ and are read only when the program starts.
     pub needs_restart: Vec<&'static str>,
-    /// What the new file asks about and no request was recorded with: these could be decided differently.
+    /// The new file's questions that no request was recorded with: their requests could be decided differently.
     pub unrecorded: Vec<Unrecorded>,
 }
 
-/// What the plan is judged by.
+/// The recorded traffic that the plan is judged by.
 #[derive(Debug, Clone, Copy, Default, Serialize)]
 pub struct PlanTraffic {
     /// Recorded requests; 0: there is no traffic to judge by.
@@ -113,7 +113,7 @@ pub struct PlanSummary {
     /// Of all requests, 0.0 to 1.0.
     pub to_service: f64,
     pub back: f64,
-    /// Those that are answered by a redirect, and were not.
+    /// Requests that are then answered by a redirect, and are not now.
     pub redirected: f64,
     pub clients_to_service: usize,
     pub clients_back: usize,
@@ -133,7 +133,7 @@ impl PlanReport {
 }
 
 impl PlannedEndpoint {
-    /// How many a redirect answers, and who has the others, each number as `count` writes it; `None`: no redirect answers any.
+    /// How many a redirect answers, and which sides have the others, each number as `count` writes it; `None`: no redirect does.
     pub fn redirects_in_words(&self, count: &dyn Fn(u64) -> String) -> Option<String> {
         let (before, after) = (self.redirected_before, self.redirected_after);
         if before + after == 0 {

@@ -1,4 +1,4 @@
-//! What differs beside the routes: tables of the file, and the upstreams themselves.
+//! Differences beside the routes: tables of the file, and the upstreams themselves.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -128,7 +128,7 @@ fn changed((old, was): (&Snapshot, &UpstreamSpec), (new, is): (&Snapshot, &Upstr
     what
 }
 
-/// Those that the file names itself.
+/// The addresses that the file names itself.
 fn addresses(source: &Source) -> Option<String> {
     let Source::Fixed(all) = source else { return None };
     Some(all.iter().map(|(address, _): &(Address, u32)| address.to_string()).collect::<Vec<_>>().join(", "))

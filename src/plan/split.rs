@@ -31,7 +31,7 @@ pub(super) struct WritesSplit {
     pub flag: PlanFlag,
 }
 
-/// Each way. What is so already under the old file is no news.
+/// Each way. Splits that the old file has already are no news.
 pub(super) fn writes_split(files: &Files<'_>, recorded: &Recorded) -> Vec<WritesSplit> {
     let before = split(files.old, files.dials, files.named, recorded);
     let mut found = Vec::new();
@@ -70,8 +70,8 @@ pub(super) fn writes_split(files: &Files<'_>, recorded: &Recorded) -> Vec<Writes
     found
 }
 
-/// What a person types where a line of the file would not do it: the dial in force is that of a move, and the file says of it
-/// what it said.
+/// The command for a person where a line of the file would not do it: the dial in force is that of a move, and the file's is the
+/// same as before.
 fn by_a_move(file: &Snapshot, (route, dial): (&Route, Dial), to: Dial) -> Option<String> {
     if dial == route.policy.dial || dial == to {
         return None;
@@ -91,7 +91,7 @@ fn by_a_move(file: &Snapshot, (route, dial): (&Route, Dial), to: Dial) -> Option
     Some(format!("a move took `{name}` to {}, not the file: `multilith {verb} {name} {goal}`", dial_text(dial)))
 }
 
-/// What two routes that do not agree must have in common, and have not: `cohort, sticky and weight`.
+/// The keys in which two routes differ and must not: `cohort, sticky and weight`.
 fn apart((one, one_dial): (&Route, Dial), (other, other_dial): (&Route, Dial)) -> String {
     let divides = one_dial.stage.divides() || other_dial.stage.divides();
     let (stage, weight) = (one_dial.stage != other_dial.stage, one_dial.weight != other_dial.weight);

@@ -1,4 +1,4 @@
-//! What one route has to do with the recorded requests, under both files.
+//! The share of one route in the recorded requests, under both files.
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
@@ -27,7 +27,7 @@ fn copies(policy: &Policy, method: &str) -> Option<&'static str> {
     })
 }
 
-/// What one route has to do with the recorded requests.
+/// The recorded requests of one route, under both files.
 #[derive(Debug, Default)]
 pub(super) struct Sum {
     /// By method and path, as it is shown.
@@ -38,15 +38,15 @@ pub(super) struct Sum {
     estimated: bool,
     /// One recorded request stands for several: counts are estimates.
     sampled: bool,
-    /// What other routes take now.
+    /// Requests that other routes take now.
     pub taken_from: BTreeMap<String, u64>,
-    /// What no route takes now.
+    /// Requests that no route takes now.
     pub gained: u64,
-    /// What it takes now, by the route that then takes it.
+    /// Requests that it takes now, by the route that then takes them.
     pub given_to: BTreeMap<String, u64>,
     /// Requests whose clients had a bucket with another route, and get a new one.
     pub redrawn: u64,
-    /// What it takes now, and then no route.
+    /// Requests that it takes now, and then no route.
     pub lost: u64,
 }
 
@@ -59,9 +59,9 @@ struct Cell {
     redirected_after: u64,
     to: u64,
     back: u64,
-    /// Those that are answered by a redirect, and were not.
+    /// Requests that are then answered by a redirect, and are not now.
     redirected: u64,
-    /// Those that one service answers now, and another one then.
+    /// Requests that one service answers now, and another one then.
     other_service: u64,
 }
 
@@ -104,7 +104,7 @@ impl Sum {
         })
     }
 
-    /// What happens to a route of which the file says nothing new; empty: nothing.
+    /// The changes for a route that is the same in both files; empty: none.
     pub(super) fn passed_on(&self) -> Vec<String> {
         let mut what = Vec::new();
         if !self.taken_from.is_empty() {
@@ -122,7 +122,7 @@ impl Sum {
         what
     }
 
-    /// Who takes the requests of a route that is no longer there.
+    /// The routes that take the requests of a route that is no longer there.
     pub(super) fn heirs(&self) -> impl Iterator<Item = String> + '_ {
         let told = |requests| self.number(requests);
         self.given_to

@@ -1,4 +1,4 @@
-//! A new file tried on recorded requests: who would be moved, and what would be dangerous.
+//! A new file tried on recorded requests: the clients that would move, and the dangers.
 
 use std::collections::{BTreeMap, HashSet};
 

@@ -1,4 +1,4 @@
-//! What a new file asks about, and recorded requests were not asked: conditions, and words of paths.
+//! The new file's questions that recorded requests were not asked: conditions, and words of paths.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -23,7 +23,7 @@ pub struct Unrecorded {
     pub share: f64,
 }
 
-/// Those that most requests hang on come first, conditions before paths. Without recorded requests everything is unrecorded that
+/// Those with the most requests come first, conditions before paths. Without recorded requests everything is unrecorded that
 /// the new file asks about.
 pub(super) fn unrecorded(files: &Files<'_>, recorded: &Recorded, requests: u64) -> Vec<Unrecorded> {
     let mut all = conditions(files, recorded, requests);
@@ -34,14 +34,14 @@ pub(super) fn unrecorded(files: &Files<'_>, recorded: &Recorded, requests: u64) 
 }
 
 impl Files<'_> {
-    /// Where a request is and will be: the route, and who answers.
+    /// Where a request is and will be: the route, and the side that answers.
     fn places(&self, request: &RecordedRequest) -> Option<[(Option<&str>, Answerer); 2]> {
         let replay = Replay::of(request, self.named)?;
         let (before, after) = (replay.place(self.old, self.dials, 0), replay.place(self.new, self.new_dials, 0));
         Some([(before.route, before.by), (after.route, after.by)])
     }
 
-    /// Whether the plan says something else of the request if it is this one. What the new file leaves as it is does not matter.
+    /// Whether the plan says something else of the request if it is this one. A place that the new file leaves as it is does not matter.
     fn differs(&self, places: &[(Option<&str>, Answerer); 2], other: &RecordedRequest) -> bool {
         let Some(others) = self.places(other) else { return false };
         others != *places && (others[0] != others[1] || places[0] != places[1])

@@ -1,4 +1,4 @@
-//! What proposals say of endpoints: methods, resources, shares.
+//! The words of proposals for endpoints: methods, resources, shares.
 
 use crate::inventory::{LearnedEndpoint, about};
 

@@ -1,4 +1,4 @@
-//! A trickle of visitors, each with the cookies that it was given, and a count of who answered them.
+//! A trickle of visitors, each with the cookies that it was given, and a count of the sides that answered.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 
 /// Gates have to see enough of them within two minutes.
 const VISITORS: usize = 400;
-/// Visitors who ask at the same time.
+/// Visitors that ask at the same time.
 const AT_ONCE: usize = 8;
 const PAUSE: Duration = Duration::from_millis(10);
 const JOURNEY: [(&str, &str); 6] = [
@@ -25,7 +25,7 @@ const JOURNEY: [(&str, &str); 6] = [
     ("POST", "/orders"),
 ];
 
-/// What the visitors have seen.
+/// The answers to the visitors.
 #[derive(Debug, Default)]
 struct Seen {
     answers: BTreeMap<(&'static str, String), u64>,
@@ -106,7 +106,7 @@ async fn visit(proxy: SocketAddr, part: usize, seen: Arc<Mutex<Seen>>) {
     }
 }
 
-/// What a visitor says of itself: its address (of those that are for documentation), its program, its cookie.
+/// A visitor's headers: its address (a documentation address), its program, its cookie.
 fn identity(visitor: usize, cookie: &str) -> String {
     const PROGRAMS: [&str; 3] = ["shop-app/2.4 (Android)", "shop-app/2.4 (iOS)", "Mozilla/5.0 (X11; Linux x86_64)"];
     let program = PROGRAMS[visitor % PROGRAMS.len()];

@@ -60,7 +60,7 @@ pub fn import(args: &ImportArgs) -> Exit {
     Exit::Fine
 }
 
-/// What a list has, and how often each reason kept something out of it; that was said.
+/// The routes of a list, and how often each reason kept something out of it; warns of these.
 fn list(from: ImportFrom, file: &str) -> Result<(Imported, BTreeMap<String, usize>), Exit> {
     let text = read(file).map_err(|message| {
         term::fail(&format!("`{file}` cannot be read: {message}"), Some("name a file, or - for standard input"));
@@ -138,7 +138,7 @@ fn summary(imported: &Imported, reasons: &BTreeMap<String, usize>) -> String {
     format!("{} imported{end}", imported.routes.len())
 }
 
-/// On one line, at most so long, and without what a terminal would obey.
+/// On one line, cut to a bounded length, and without what a terminal would obey.
 fn shown(text: &str) -> String {
     let mut chars = text.chars();
     let mut shown: String =

@@ -14,7 +14,7 @@ const LONGEST_LINE: usize = 64 * 1024;
 /// Lines between two looks at the progress bar.
 const BAR_EVERY: u64 = 20_000;
 
-/// What became of the lines of a log.
+/// Counts of a log's lines.
 #[derive(Debug, Default, Clone, Copy)]
 struct Lines {
     all: u64,
@@ -62,7 +62,7 @@ impl Clients {
     }
 }
 
-/// What a log or a running proxy tells.
+/// The endpoints from a log or a running proxy.
 pub(super) struct Learned {
     pub report: InventoryReport,
     /// The last minute that is known.
@@ -205,7 +205,7 @@ fn read_line(input: &mut impl BufRead, line: &mut Vec<u8>) -> std::io::Result<u6
     }
 }
 
-/// How far the log is read, for a person who waits.
+/// A progress bar: how far the log is read.
 struct Bar {
     shown: bool,
     /// Bytes; 0 where it is not known.

@@ -7,7 +7,7 @@ use crate::cli::term;
 use crate::diagnostic::{grouped, plural};
 use crate::inventory::{InventoryReport, about};
 
-/// What the clients of one endpoint call themselves; `--json` has all.
+/// User agents shown of one endpoint; `--json` has all.
 const MOST_AGENTS: usize = 3;
 
 /// `known`: how many endpoints there are with those that were not asked for. `none_yet`: why there may be none. `until`: the last
@@ -164,7 +164,7 @@ mod tests {
         assert!(text.contains(said), "{text}");
         assert!(text.contains("not sure yet: 2 requests at places with too few answers or clients"), "{text}");
 
-        // What was not asked for is known all the same.
+        // Endpoints that were not asked for count as known.
         report.endpoints.clear();
         let text = screen(&report, 1, "none yet", "", 80);
         assert!(text.starts_with("0 of 1 endpoint, learned from"), "{text}");

@@ -29,7 +29,7 @@ pub fn header_map(fields: &Fields, left_out: impl Fn(Name) -> bool) -> HeaderMap
             continue;
         }
         let name = known.header_name().cloned().map_or_else(|| HeaderName::from_bytes(name), Ok);
-        // What such a map cannot hold is not a field.
+        // A name or value that such a map cannot hold is not a field.
         if let (Ok(name), Ok(mut value)) = (name, HeaderValue::from_bytes(value)) {
             // No two are alike: the table of HPACK has no use for them.
             value.set_sensitive(matches!(known, Name::XRequestId | Name::Traceparent));

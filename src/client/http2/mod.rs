@@ -17,7 +17,7 @@ use h2::Reason;
 
 use super::UpstreamFault;
 
-/// What the library's error means. `begun`: the final head of the response has come, so the request was processed.
+/// The meaning of the library's error. `begun`: the final head of the response has come, so the request was processed.
 fn fault(error: h2::Error, begun: bool) -> UpstreamFault {
     let reason = error.reason();
     if error.is_library() {

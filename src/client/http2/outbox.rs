@@ -11,7 +11,7 @@ use crate::message::{Fields, Piece};
 
 /// More than this waits for no window: the peer has to take some of it first. As much again may wait in the library.
 const FULL: usize = 32 * 1024;
-/// At most so much of the connection's window is asked for at once.
+/// The largest part of the connection's window that is asked for at once.
 const SHARE: usize = 64 * 1024;
 
 /// Owns what was put until the library takes it: dropping a future that polls it loses nothing.

@@ -25,17 +25,17 @@ use super::fault;
 
 /// Requests at once on one connection, where the upstream allows as many.
 const STREAMS: usize = 100;
-/// What an upstream may send ahead of its clients, for each request and in all.
+/// Bytes that an upstream may send ahead of its clients, for each request and in all.
 const STREAM_WINDOW: u32 = 1024 * 1024;
 const CONNECTION_WINDOW: u32 = 4 * 1024 * 1024;
-/// What may wait for the upstream's window or socket in the library, for each request.
+/// Bytes that may wait for the upstream's window or socket in the library, for each request.
 const SEND_BUFFER: usize = 64 * 1024;
 /// A longer head of a response is refused.
 const HEADER_LIST: u32 = 64 * 1024;
 /// Between two looks whether a connection is idle, at least.
 const LOOK: Duration = Duration::from_millis(10);
-/// A connection on which nothing has come for so long behind a request gets no more requests: its other end may be gone
-/// without a word, and the system finds that out after minutes. A request that waits there goes on waiting.
+/// A connection on which nothing has come for this long behind a request gets no more requests: the peer may be gone without a
+/// word, and the system finds that out after minutes. A request that waits there goes on waiting.
 const SILENT: Duration = Duration::from_secs(5);
 
 thread_local! {
@@ -168,7 +168,7 @@ where
     let mut options = Builder::new();
     options
         .enable_push(false)
-        // What still comes of a response that was given up is passed over, not an error.
+        // Late frames of a response that was given up are passed over, not an error.
         .max_concurrent_reset_streams(STREAMS)
         .initial_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)

@@ -19,7 +19,7 @@ pub fn request(head: &RequestHead, framing: Framing, scheme: &Scheme) -> Result<
     }
     let host = head.fields.get(Name::Host).or_else(|| head.authority());
     let target = head.target();
-    // What stands behind `#` is dropped by this type without a word.
+    // This type drops a fragment (`#…`) without a word.
     let path = PathAndQuery::try_from(target).ok().filter(|path| path.as_str().as_bytes() == target);
     let mut parts = Parts::default();
     parts.scheme = Some(scheme.clone());

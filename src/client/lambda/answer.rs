@@ -1,4 +1,4 @@
-//! What a function answered, as a response of HTTP.
+//! A function's answer as an HTTP response.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -12,11 +12,11 @@ use super::super::{NotRun, UpstreamFault};
 use crate::endpoint::EventVersion;
 use crate::message::{Name, ResponseHead, is_value};
 
-/// What Invoke says beside the payload.
+/// Headers of Invoke beside the payload.
 const FUNCTION_ERROR: &str = "X-Amz-Function-Error";
 const ERROR_TYPE: &str = "X-Amzn-ErrorType";
 
-/// What Lambda says of a function that ran out of time, and what serverless-offline says.
+/// The error messages of a function that ran out of time, at Lambda and at serverless-offline.
 const TIMED_OUT: [&str; 2] = ["Task timed out", "Lambda timeout"];
 
 /// The response for the client, or why there is none.
@@ -45,7 +45,7 @@ pub(super) fn answered(
     }
 }
 
-/// What the service says of an error, for the operator: never what the function said.
+/// The service's word for an error, for the operator: never the function's own text.
 pub(super) fn complaint(head: &ResponseHead) -> String {
     let kind = head.fields.text(ERROR_TYPE).unwrap_or("no error type");
     format!("status {}: {kind}", head.status.as_u16())
@@ -123,7 +123,7 @@ fn object<'a>(value: Option<&'a Value>, empty: &'a Map<String, Value>) -> Option
     }
 }
 
-/// `None`: it is no field of HTTP. Those about the connection are ours.
+/// `None`: it is no field of HTTP. Fields about the connection are ours.
 fn append(head: &mut ResponseHead, name: &str, value: &Value) -> Option<()> {
     let value = match value {
         Value::String(text) => text.clone(),

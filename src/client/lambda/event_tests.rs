@@ -1,4 +1,4 @@
-//! What events are made of requests.
+//! The events that requests become.
 
 use super::*;
 

@@ -21,15 +21,15 @@ use super::{Brief, NotRun, Translation, UpstreamFault};
 use crate::endpoint::LambdaSpec;
 use crate::message::{Framing, Name, Piece, RequestHead, ResponseHead, percent_encoded};
 
-/// What Lambda takes and gives at most, in bytes of JSON.
+/// The largest payload that Lambda takes and gives, in bytes of JSON.
 const LARGEST: usize = 6 * 1024 * 1024;
-/// What the client is told of a larger one.
+/// The client's response for a larger one.
 const TOO_LARGE: UpstreamFault = UpstreamFault::Refused { status: 413, reason: "body" };
 /// Read at most of an answer: a payload may be written with spaces.
 const LONGEST_ANSWER: usize = LARGEST + 64 * 1024;
 /// Read at once of a request: all of it is gathered, so nothing waits for the service.
 pub(super) const ROOM: usize = 64 * 1024;
-/// One line in the log for so long: each request has a line of its own in the access log.
+/// At most one line in the log in this time: each request has a line of its own in the access log.
 const COMPLAINT_EVERY: u64 = 10;
 
 /// One function, and the credentials to call it with.

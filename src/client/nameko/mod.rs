@@ -2,7 +2,7 @@
 //!
 //! One connection for each upstream, with one reply queue; calls are told apart by their correlation ids. Every message has
 //! `reply_to` (without it the service dies), an expiration (without it a call runs after its client was told 504) and is mandatory
-//! on a channel with confirms (which tells "nobody" from "slow"). The expiration is counted by the broker, from when it takes the
+//! on a channel with confirms (which tells "no consumer" from "slow"). The expiration is counted by the broker, from when it takes the
 //! message: what was on its way to a broker that stopped reading may still run after its client was told 504. No message is sent twice
 //! by us, whatever becomes of it; a broker hands out once more what a service had taken when it died.
 
@@ -76,7 +76,7 @@ pub(super) struct Publish {
     pub(super) heard: oneshot::Sender<Heard>,
 }
 
-/// What became of a call. A sender that is dropped: the connection ended, and it is not known whether it ran.
+/// The outcome of a call. A sender that is dropped: the connection ended, and it is not known whether it ran.
 #[derive(Debug)]
 pub(super) enum Heard {
     NotSent,
@@ -190,7 +190,7 @@ pub(super) fn translation(spec: &NamekoSpec, brief: Brief) -> Translation {
 #[derive(Debug, Clone)]
 pub struct BrokerTls {
     pub config: Arc<ClientConfig>,
-    /// What its certificate is for.
+    /// The name in its certificate.
     pub server_name: Box<str>,
 }
 

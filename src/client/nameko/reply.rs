@@ -1,4 +1,4 @@
-//! What a service replied, as a response of HTTP.
+//! A service's reply as an HTTP response.
 
 use bytes::Bytes;
 use http::{Method, StatusCode};
@@ -16,7 +16,7 @@ struct Reply<'a> {
     error: Option<Raised>,
 }
 
-/// What the exception says of itself is not read: it is not for the client.
+/// The exception's own text is not read: it is not for the client.
 #[derive(Deserialize)]
 struct Raised {
     exc_path: Option<Box<str>>,

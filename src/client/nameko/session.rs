@@ -21,15 +21,15 @@ use tokio::task::AbortHandle;
 use super::{BrokerTls, Bus, BusState, CALL_ID_STACK, CallContext, Heard, Publish, arguments, texts};
 use crate::endpoint::NamekoSpec;
 
-/// The reply queue goes so long after the connection that used it.
+/// The broker removes the reply queue this long after its connection is gone.
 const EXPIRES: i32 = 300_000;
 const TICK: Duration = Duration::from_secs(1);
-/// A broker that does not answer for so long is not asked on this channel again.
+/// A broker that does not answer for this long is not asked on this channel again.
 const ANSWER: Duration = Duration::from_secs(2);
-/// A broker that confirms nothing for so long gets no more messages for now: it would take them after their clients were told 504.
+/// A broker that confirms nothing for this long gets no more messages for now: it would take them after their clients were told 504.
 /// A memory or disk alarm looks like this; the library does not ask for `connection.blocked`.
 const SLOW: Duration = Duration::from_secs(2);
-/// A broker that confirms nothing for so long is connected to anew.
+/// A broker that confirms nothing for this long is connected to anew.
 const STUCK: Duration = Duration::from_secs(60);
 /// Messages, and bytes of them, that the broker has not confirmed: no more wait on their way to it. Fewer than the library queues, so
 /// that it never makes the session wait.
@@ -71,7 +71,7 @@ struct Unconfirmed {
     since: Instant,
 }
 
-/// What the broker says unasked.
+/// The broker's messages that answer no request.
 enum Told {
     Confirmed { tag: u64, multiple: bool, taken: bool },
     Returned(String),
@@ -202,7 +202,7 @@ impl Session {
             .with_expiration(&left.as_millis().to_string());
         let mut to = BasicPublishArguments::new(&spec.exchange, &call.routing_key);
         to.mandatory(true);
-        // What is heard of it may come before this returns.
+        // The broker may confirm the message before `basic_publish` returns.
         self.last_tag += 1;
         let unconfirmed = Unconfirmed { correlation: call.correlation.clone(), bytes, since: Instant::now() };
         self.unconfirmed.insert(self.last_tag, unconfirmed);

@@ -15,9 +15,9 @@ use tokio::task::{JoinError, JoinSet};
 
 use super::{PublishError, PublishMessage};
 
-/// A new leader is waited for in the library; everything longer is waited for by whoever publishes, who knows whether it has to end.
+/// The library waits for a new leader this long; the publisher waits longer, since it knows whether it has to end.
 const RETRY_WITHIN: Duration = Duration::from_secs(2);
-/// An answer about all topics of a large cluster has some megabytes. What is no broker may name any length.
+/// An answer about all topics of a large cluster has some megabytes. A peer that is no broker may name any length.
 const LONGEST_ANSWER: usize = 16 * 1024 * 1024;
 
 const NO_BROKER: PublishError = PublishError::Protocol("what answers does not speak as a broker of Kafka");

@@ -31,7 +31,7 @@ pub enum PublishError {
     TooLate,
     #[error("the connection ended")]
     Ended,
-    /// What the address belongs to, if to a broker at all, breaks the protocol.
+    /// The peer, a broker or not, breaks the protocol.
     #[error("{0}")]
     Protocol(&'static str),
     /// In the broker's words.
@@ -70,8 +70,8 @@ impl Publisher {
         tokio::time::timeout(PATIENCE, connecting).await.unwrap_or(Err(PublishError::TooLate))
     }
 
-    /// Returns when the broker has all of them but those that are longer than it takes: how many these are. After an error nobody
-    /// knows which it has, and the connection is of no use.
+    /// Returns when the broker has all of them but those that are longer than it takes: how many these are. After an error it is not
+    /// known which it has, and the connection is of no use.
     ///
     /// # Errors
     /// Why it does not.

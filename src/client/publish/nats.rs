@@ -22,7 +22,7 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
 
 pub struct Nats {
     stream: BufReader<Box<dyn Stream>>,
-    /// What the server takes of one message.
+    /// The largest message that the server takes, in bytes.
     largest: u64,
 }
 

@@ -264,7 +264,7 @@ impl File<'_> {
         self.line(1, &format!("http-request set-var(txn.rule) str(unmatched) if {is_rule} {nobody}{methods}"));
     }
 
-    /// What clients of these hosts must show is not asked.
+    /// Hosts that need a client certificate are closed: the target asks for none.
     fn certificates(&mut self) {
         let hosts = &self.snapshot.server.tls.client_ca_hosts;
         if hosts.is_empty() {

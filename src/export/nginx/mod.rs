@@ -30,7 +30,7 @@ pub(super) const NOTES: &[&str] = &[
     "no X-Request-Id, no traceparent, no X-Multilith-Route, no X-Multilith-Side: the file has forwarding headers alone",
 ];
 
-/// What is said to upstreams of a request.
+/// The forwarding headers for upstreams.
 const FORWARDED: [(&str, &str); 4] = [
     ("X-Forwarded-For", "$remote_addr"),
     ("X-Forwarded-Proto", "$scheme"),
@@ -255,7 +255,7 @@ impl File<'_> {
         format!("$ml_v{id}")
     }
 
-    /// `$ml_side` and `$ml_up`: who answers.
+    /// `$ml_side` and `$ml_up`: the side that answers.
     fn sides(&mut self, rules: &[ExportRule<'_>]) {
         let mut rows = Vec::new();
         let mut upstreams = Vec::new();

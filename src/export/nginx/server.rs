@@ -195,7 +195,7 @@ impl File<'_> {
         self.line(1, "}");
     }
 
-    /// What a service answers, unless it fails.
+    /// A location for the service; its failures go to the monolith.
     fn with_fallback(&mut self, number: usize, statuses: &[u16], headers: &[String], tls: &[String], turns_back: bool) {
         let all: BTreeSet<u16> = statuses.iter().copied().chain(fallback::OWN).collect();
         let all: Vec<String> = all.iter().map(ToString::to_string).collect();

@@ -10,7 +10,7 @@ use crate::inventory::locale::{Locale, locale};
 const CONVERTERS: &[&str] = &["str", "int", "slug", "uuid", "path"];
 const PATTERNS: &[&str] = &["[^/]+", "[^/]*", "\\d+", "\\w+", "[\\w-]+", "[-\\w]+", "[0-9]+", "[0-9]{4}", "[0-9]{2}"];
 
-/// What `show_urls` leaves out of `re_path`.
+/// The part of `re_path` that `show_urls` leaves out.
 const UNPRINTED: &str = "show_urls prints no pattern of `re_path`: a `<name>` takes one segment here, also where it may be missing, take slashes or some values alone";
 
 pub fn read(text: &str, imported: &mut Imported) {

@@ -4,7 +4,7 @@ use serde_json::{Map, Value};
 
 use super::{Imported, ImportedRoute, NotRead, colons, rooted};
 
-/// What may stand before an optional parameter, and goes with it.
+/// Characters that may stand before an optional parameter, and go with it.
 const SEPARATORS: [char; 10] = ['/', ',', ';', '.', ':', '-', '_', '~', '*', '+'];
 
 pub(super) fn parse(text: &str) -> Result<Value, NotRead> {
@@ -64,7 +64,7 @@ pub(super) fn texts(of: &Value, key: &str) -> Vec<String> {
     values.filter_map(Value::as_str).map(str::to_owned).collect()
 }
 
-/// What stands under `methods`: a list, or a text with `,` or `|` between them.
+/// The value of `methods`: a list, or a text with `,` or `|` between them.
 pub(super) fn methods(of: &Value) -> Result<Vec<String>, &'static str> {
     match of.get("methods") {
         None | Some(Value::Null) => Ok(Vec::new()),

@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 
 use http::Method;
 
-/// What prints the list.
+/// The program or the format of the list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ListFormat {
     /// An `OpenAPI` 2 or 3 document in JSON or YAML.
@@ -29,7 +29,7 @@ pub enum ListFormat {
     Laravel,
     /// The JSON of `express-list-endpoints`, or a list of its form.
     Express,
-    /// What `fastify.printRoutes()` prints.
+    /// The output of `fastify.printRoutes()`.
     Fastify,
     /// `/actuator/mappings`.
     Spring,
@@ -42,14 +42,14 @@ pub enum ListFormat {
 pub struct ImportedRoute {
     pub path: String,
     pub methods: Vec<String>,
-    /// What the list calls it, where it does.
+    /// The route's name in the list, if it has one.
     pub name: Option<String>,
     pub host: Option<String>,
     /// The table, the name in it and its value.
     pub condition: Option<(ImportedSource, String, String)>,
-    /// What answers it now, in place of the monolith.
+    /// The service that answers it now, in place of the monolith.
     pub service: Option<String>,
-    /// What the service gets instead of the client's path and Host.
+    /// The path and Host that the service gets instead of the client's.
     pub rewrite_path: Option<String>,
     pub rewrite_host: Option<String>,
     /// For the reader of the file.
@@ -57,7 +57,7 @@ pub struct ImportedRoute {
 }
 
 impl ImportedRoute {
-    /// Who answers, and what it is asked in place of the client's path and Host.
+    /// The service that answers, and the path and Host it gets in place of the client's.
     fn target(&self) -> [Option<&str>; 3] {
         [&self.service, &self.rewrite_path, &self.rewrite_host].map(Option::as_deref)
     }
@@ -115,7 +115,7 @@ pub struct Imported {
     pub services: Vec<ImportedService>,
     pub monolith: Option<ImportedService>,
     pub skipped: Vec<SkippedLine>,
-    /// What was taken, and means something a little different here.
+    /// Notes on routes that were taken, and mean something a little different here.
     pub notes: Vec<String>,
     /// Paths by which the order of the list's rules can be compared with the precedence of routes.
     pub cases: Vec<ImportedCase>,
@@ -134,11 +134,11 @@ const MOST_METHODS: usize = 20;
 /// Methods that no route gets: they are answered with 405.
 const REFUSED_METHODS: &[&str] = &["CONNECT", "TRACE", "TRACK"];
 
-/// What becomes of a part of a path that takes slashes and has something behind it.
+/// The note on a part of a path that takes slashes and has something behind it.
 const ONE_SEGMENT: &str = "what takes slashes inside the path takes one segment here";
-/// What becomes of a pattern that a parameter has.
+/// The note on a parameter with a pattern.
 const ANY_VALUE: &str = "takes some values alone, here the segment may be any";
-/// What becomes of a subdomain: lists name no domain that it is below.
+/// The note on a subdomain: lists name no domain that it is below.
 const SUBDOMAIN: &str = "is asked under one subdomain alone, here under every host: name its `host`";
 
 /// Reads a list. Paths that differ only in the names of their parameters become one route.
@@ -274,7 +274,7 @@ fn erased(path: &str) -> String {
 }
 
 /// The path with names of parameters as routes have them, and what is to be said of it: names have letters, digits and `_`, and
-/// differ within a path. What takes slashes, as `{name+}`, `{+name}`, `{name*}` and `{name:.*}`, is a catch-all at the end.
+/// differ within a path. A part that takes slashes, as `{name+}`, `{+name}`, `{name*}` and `{name:.*}`, is a catch-all at the end.
 fn with_good_names(path: &str) -> (String, Option<&'static str>) {
     let mut written = String::with_capacity(path.len());
     let mut names: Vec<String> = Vec::new();
@@ -311,7 +311,7 @@ fn with_good_names(path: &str) -> (String, Option<&'static str>) {
     (written + rest, said)
 }
 
-/// What stands before the brace that closes, and behind it; a pattern has braces of its own.
+/// The text before the closing brace, and behind it; a pattern has braces of its own.
 fn closed(open: &str) -> Option<(&str, &str)> {
     let mut depth = 0_u32;
     for (at, byte) in open.bytes().enumerate() {
@@ -383,7 +383,7 @@ fn colons(path: &str) -> Option<String> {
 pub(super) mod tests {
     use super::*;
 
-    /// What becomes of a list: methods, host and path of each route; behind `-` what is not taken; the notes.
+    /// The result of a list: methods, host and path of each route; behind `-` what is not taken; the notes.
     pub fn said(format: ListFormat, text: &str) -> Vec<String> {
         let imported = import(format, text, &|_| Err("no files")).expect("it is read");
         let routes = imported.routes.into_iter();

@@ -12,7 +12,7 @@ use super::{Imported, ImportedRoute, NotRead, rooted};
 const METHODS: &[&str] = &["GET", "PUT", "POST", "DELETE", "OPTIONS", "HEAD", "PATCH", "TRACE", "QUERY"];
 /// References from one path item to the next; a chain that is longer leads back to itself, or was not written on purpose.
 const MOST_REFERENCES: usize = 16;
-/// What a YAML document may have: some ten times what the largest published one has (Microsoft Graph: 30 MB).
+/// The most nodes of a YAML document: some ten times those of the largest published one (Microsoft Graph: 30 MB).
 const MOST_YAML_NODES: usize = 20_000_000;
 /// Aliases in YAML repeat what they name; published documents have few or none.
 const MOST_ALIASES: usize = 10_000;
@@ -115,7 +115,7 @@ fn key<'de, A: MapAccess<'de>>(map: &mut A) -> Result<Option<String>, A::Error> 
     }))
 }
 
-/// What a visitor does with values that are no table.
+/// Lets a visitor accept values that are no table.
 macro_rules! no_table {
     ($other:expr) => {
         fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<Self::Value, A::Error> {
@@ -361,7 +361,7 @@ fn parse(text: &str) -> Result<Document, NotRead> {
         let error = error.to_string();
         let line = error.lines().next().unwrap_or("it cannot be read");
         let line = line.strip_prefix("error: ").unwrap_or(line);
-        // What breaks a bound is named as the crate names its fields.
+        // A broken bound is named as the crate names its fields.
         let line = line.split_once("budget breached").map_or_else(
             || line.to_owned(),
             |(place, _)| format!("{place}more anchors, aliases, entries or depth than are read"),

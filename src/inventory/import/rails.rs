@@ -15,7 +15,7 @@ struct Row<'a> {
     engine: &'a str,
     verb: &'a str,
     uri: &'a str,
-    /// What answers, and behind it in braces what it requires.
+    /// The action that answers, and behind it in braces its requirements.
     target: &'a str,
 }
 

@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use super::json::{methods, object, parse, text_of, texts};
 use super::{ANY_VALUE, Imported, NotRead, rooted};
 
-/// What the actuator leaves out.
+/// The part that the actuator leaves out.
 const CONTEXT_PATH: &str = "`server.servlet.context-path` (`spring.webflux.base-path`) is not in the list: where it is set, write it before each path";
 
 pub fn read(text: &str, imported: &mut Imported) -> Result<(), NotRead> {
@@ -102,7 +102,7 @@ fn servlet(servlet: &Value, imported: &mut Imported) {
     for pattern in texts(servlet, "mappings") {
         match pattern.strip_suffix('*') {
             Some(before) if before.ends_with('/') => imported.route(format!("{before}{{*rest}}"), Vec::new()),
-            // What nothing else takes.
+            // The default servlet.
             None if pattern == "/" => imported.route("/{*rest}".to_owned(), Vec::new()),
             None if !pattern.contains('*') => imported.route(rooted(&pattern), Vec::new()),
             _ => {

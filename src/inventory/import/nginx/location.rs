@@ -22,7 +22,7 @@ pub enum Pattern {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Templates {
     pub paths: Vec<String>,
-    /// What the templates take and nginx does not, or the other way round.
+    /// The paths that the templates take and nginx does not, or the other way round.
     pub note: Option<&'static str>,
 }
 

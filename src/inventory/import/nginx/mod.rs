@@ -13,7 +13,7 @@ use server::ServerBlock;
 use syntax::Directive;
 use target::Choices;
 
-/// What the whole file knows, whichever server asks.
+/// The settings of the whole file, for all its servers.
 struct World<'a> {
     upstreams: BTreeMap<&'a str, &'a Directive>,
     choices: Choices,

@@ -62,7 +62,7 @@ impl<'a> ServerBlock<'a> {
         }
     }
 
-    /// What the server's locations inherit.
+    /// The Host that the server's locations inherit.
     fn host_header(&self) -> Option<&'a str> {
         host_header(self.directives)
     }
@@ -305,7 +305,7 @@ fn location_routes(
             }
         }
         for path in &templates.paths {
-            // What goes to the monolith without a route needs none.
+            // A path that goes to the monolith without a route needs none.
             if path == "/{*rest}" && host.is_none() && route.service.is_none() && route.condition.is_none() {
                 continue;
             }

@@ -37,7 +37,7 @@ pub fn parse(url: &str) -> Option<ProxyTarget> {
     Some(ProxyTarget { authority: authority.to_owned(), https, uri })
 }
 
-/// What the service gets instead of the location's path: `{rest}` is what the prefix leaves.
+/// The path that the service gets instead of the location's: `{rest}` is what the prefix leaves.
 pub fn rewritten(pattern: &Pattern, uri: &str) -> Result<String, &'static str> {
     if uri.contains(['$', '?']) {
         return Err("a path made of variables, or with a query");
@@ -108,7 +108,7 @@ fn with_port(address: &str, https: bool) -> String {
     }
 }
 
-/// What chooses between the values of a variable.
+/// The choice between the values of a variable.
 #[derive(Debug, Clone)]
 pub enum Choice {
     /// By what a request has: a table of routes.toml, the name in it, value and result of each, and the result of all others.
