@@ -266,5 +266,5 @@ async fn monolith_only(parts: &Arc<Parts>, caller: &Caller, asked: &ApiRequest, 
 
 /// The API as an `OpenAPI` document; `tests/api` holds the answers against it.
 const OPENAPI: &str = include_str!("openapi.json");
-/// For what etcd of the fleet is asked while somebody waits.
+/// The timeout for requests to the fleet's etcd while a caller waits.
 const ETCD: Duration = Duration::from_secs(3);

@@ -80,7 +80,7 @@ pub fn as_json(event: &Event) -> String {
     sse(event.kind, &event.data)
 }
 
-/// The same for those who may look, and no more: a query and a user agent may be about a person.
+/// The same for readers, without personal data: a query and a user agent may be about a person.
 pub fn as_json_for_readers(event: &Event) -> String {
     const PERSONAL: [&str; 2] = ["url.query", "user_agent.original"];
     let Ok(mut data) = serde_json::from_str::<serde_json::Map<_, _>>(&event.data) else { return String::new() };

@@ -70,7 +70,7 @@ pub struct Parts {
     pub connections: u64,
     /// Wrong tokens in the form.
     pub guesses: Guesses,
-    /// Those of programs, of which so many are told.
+    /// Wrong tokens of programs; limits how many of them are logged.
     pub refused_bearers: Guesses,
     pub last_of_monolith: LastOfMonolith,
 }

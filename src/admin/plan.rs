@@ -141,7 +141,7 @@ fn whole<'de, D: Deserializer<'de>>(number: D) -> Result<u64, D::Error> {
     Ok(number as u64)
 }
 
-/// `POST /api/v1/plan/learn`: requests are asked what this text asks about, too, for so long; 0 seconds end it, and keep what was
+/// `POST /api/v1/plan/learn`: for the given time, requests are also asked what this text asks about; 0 seconds end that, and keep what was
 /// recorded.
 pub async fn learn(parts: &Arc<Parts>, body: Vec<u8>) -> Reply {
     let parts = Arc::clone(parts);

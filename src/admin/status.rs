@@ -163,7 +163,7 @@ pub struct RouteStatus {
 #[derive(Debug, Clone, Default)]
 pub struct RouteSide {
     pub name: String,
-    /// Who is asked, which of a variant its name does not say.
+    /// The upstream that is asked; the name of a variant does not say it.
     pub upstream: String,
     pub is_monolith: bool,
     /// What the dial, or its weight in the file, gives it: 0.0 to 1.0.
