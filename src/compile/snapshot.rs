@@ -100,7 +100,7 @@ pub struct AdminToken {
     pub role: Role,
 }
 
-/// People whom a proxy in front of the console has signed in.
+/// Users that a proxy in front of the console has signed in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TrustedUser {
     pub header: HeaderName,

@@ -1,5 +1,5 @@
-//! The servers that a route asks who a client is: `auth.forward`, `auth.exchange`, `shadow.credentials`; and the headers that no
-//! client may send to a service that believes them.
+//! The servers that identify a route's clients: `auth.forward`, `auth.exchange`, `shadow.credentials`; and the headers that no client may
+//! send to a service that believes them.
 
 use std::collections::HashMap;
 use std::sync::Arc;
