@@ -11,7 +11,7 @@ use crate::guard::http2::{Frame, FrameKind};
 
 /// The longest payload that every client takes (RFC 9113, 6.5.2).
 const LONGEST: usize = 16_384;
-/// The status of a block that nobody has given: only a client that has reset the stream can see it.
+/// The status of a block without one: only a client that has reset the stream can see it.
 const NONE: u16 = 500;
 
 /// One connection's direction to the client.
@@ -25,12 +25,12 @@ pub struct OutgoingFrames {
 }
 
 impl OutgoingFrames {
-    /// Whether all of so many bytes are the payload of a frame that passes.
+    /// Whether `length` bytes are all payload of a frame that passes.
     pub const fn are_payload(&self, length: usize) -> bool {
         self.left >= length
     }
 
-    /// So many bytes of a payload passed by another way.
+    /// `length` bytes of a payload passed by another way.
     pub const fn passed(&mut self, length: usize) {
         self.left -= length;
     }
