@@ -16,7 +16,7 @@ const TICK: Duration = Duration::from_secs(10);
 const SECOND: Duration = Duration::from_secs(1);
 /// From this many requests a second on, a tick is a second.
 const BUSY: u64 = 10_000;
-/// The rate of requests is that of so long.
+/// The time over which the rate of requests is measured.
 const RATE_OVER: Duration = Duration::from_secs(60);
 
 /// What a gate is doing.
@@ -449,7 +449,7 @@ mod tests {
         }
     }
 
-    /// So many of 64 requests of the service failed, and none of the monolith's.
+    /// `failed` of 64 requests of the service failed, and none of the monolith's.
     fn counted(failed: u32) -> Tick {
         let mut tick = Tick::default();
         for side in [&mut tick.monolith, &mut tick.service] {

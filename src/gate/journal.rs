@@ -1,4 +1,4 @@
-//! The journal of moves, as moves and the API see it: who, when, why, and the numbers it rested on. The store keeps it.
+//! The journal of moves, as moves and the API see it: author, time, reason, and the numbers it rested on. The store keeps it.
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -33,7 +33,7 @@ use crate::proxy::{App, Generation, RouteInForce};
 use course::{Finding, RouteNow};
 use watched::Watched;
 
-/// A gate that waits for a person says so again after so long.
+/// The interval of reminders from a gate that waits for a person.
 const REMINDED_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// A step that takes longer is said to be slow, in seconds.
@@ -42,7 +42,7 @@ const DAY: f64 = 86_400.0;
 /// Between two looks.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// After so many routes a look lets readers in: one at ten thousand takes longer than a page should.
+/// The number of routes after which a look lets readers in: a look at ten thousand takes longer than a page should.
 const AT_ONCE: usize = 32;
 
 /// A move that a gate wants.
@@ -82,7 +82,7 @@ pub struct Gates {
     reports: Mutex<fleet::Reports>,
     mover: OnceLock<Mover>,
     routes: Mutex<HashMap<Arc<str>, Watched>>,
-    /// Beside the routes, for readers who ask after thousands of them.
+    /// Beside the routes, for callers that read thousands of them.
     said: Mutex<HashMap<Arc<str>, GateSaid>>,
     looks: AtomicU64,
     looking: OnceLock<Thread>,
@@ -113,7 +113,7 @@ impl Gates {
         }
     }
 
-    /// A dial moved: who asks for a report after this should get one of where the route stands now.
+    /// A dial moved: a report that is read after this should show where the route stands now.
     pub fn look_now(&self) {
         if let Some(looking) = self.looking.get() {
             looking.unpark();
@@ -267,7 +267,7 @@ impl Gates {
         }
     }
 
-    /// Keeps state and verdict for those who ask. `true`: they are others than before.
+    /// Keeps state and verdict for readers. `true`: they have changed.
     fn says_now(&self, route: &Arc<str>, watched: &mut Watched) -> bool {
         let says = watched.says();
         let changed = watched.told.replace(says) != Some(says);
@@ -321,7 +321,7 @@ impl Gates {
 }
 
 impl Gates {
-    /// Tells those whom the file names.
+    /// Tells the receivers that the file names.
     fn notify(&self, kind: Notice, route: &Arc<str>, why: &str) {
         let verb = if kind == Notice::Waiting { "approve" } else { "gate" };
         self.app.notifier.tell(Message {

@@ -87,7 +87,7 @@ impl Watched {
         }
     }
 
-    /// At the present rate, what is missing comes in so many seconds.
+    /// Seconds until the missing evidence is there, at the present rate.
     pub(super) fn missing_for(&self) -> Option<f64> {
         let ruling = self.ruling.as_deref().filter(|_| self.state != State::Latched)?;
         words::seconds(ruling.needs, self.course.rates(self.looked))
