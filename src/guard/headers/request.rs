@@ -22,7 +22,7 @@ pub struct Received {
     pub forced: Option<Box<str>>,
     /// The request asks for a WebSocket. No other upgrade is left in it.
     pub upgrade: bool,
-    /// The peer is trusted and says for whom it speaks: its connection may carry several clients.
+    /// The peer is trusted and names the client: its connection may carry several clients.
     pub for_others: bool,
     /// The client came with TLS, to this edge or to a trusted proxy before it.
     pub secure: bool,

@@ -29,7 +29,7 @@ pub enum Unidentified {
     NoAnswer,
 }
 
-/// The headers in which a service is told who the client is.
+/// The headers that tell a service the client's identity.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ClientIdentity {
     /// Every name that one of the servers could have filled.
