@@ -239,7 +239,7 @@ impl ExchangeRing {
         self.dropped.load(Relaxed)
     }
 
-    /// Passes over so many, which must wait: the one that is taken after them stands for them, too.
+    /// Passes over `several` entries, which must wait: the one that is taken after them stands for them, too.
     pub fn skip(&self, several: usize) {
         self.tail.store(self.tail.load(Relaxed).wrapping_add(several), Release);
     }

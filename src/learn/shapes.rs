@@ -152,8 +152,8 @@ impl Learner {
         self.shapes.asked.load_full()
     }
 
-    /// Asks requests about what a planned file asks about, too, for so long. What requests are asked about from now on: of paths,
-    /// what the file in force does not name.
+    /// For `time`, requests are also asked what a planned file asks about. Returns what requests are asked about from now on: of paths,
+    /// those that the file in force does not name.
     pub fn ask_for_plan(&self, planned: AskedNames, time: Duration) -> Vec<String> {
         let mut asking = self.shapes.asking.lock();
         asking.planned = Some((planned, Instant::now() + time));
