@@ -303,7 +303,7 @@ async fn serve_stream(
     }
 }
 
-/// A client that is still sending is read for so long where the file sets no limit.
+/// How long a client that is still sending is read where the file sets no limit.
 const LINGER: Duration = Duration::from_secs(30);
 
 /// Ends a connection in order: with TLS, the client is told that nothing was cut off.

@@ -38,7 +38,7 @@ pub enum NoFront {
     Closed,
 }
 
-/// Reads the header of a connection, within so long.
+/// Reads the header of a connection, within `limit`.
 pub async fn receive(
     socket: &mut Socket,
     rule: ProxyProtocol,
