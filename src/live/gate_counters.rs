@@ -20,7 +20,7 @@ pub enum RequestOutcome {
 pub struct PairSide {
     pub failed: bool,
     pub took: Duration,
-    /// Of that, at most so long this program kept the answer waiting, and not the side.
+    /// Of that, the most that this program, and not the side, kept the answer waiting.
     pub waited: Duration,
 }
 
