@@ -1,4 +1,4 @@
-//! The decision: which side answers, why, who may answer instead, and where a copy goes.
+//! The decision: the side that answers, the reason, the fallback, and where a copy goes.
 
 use std::fmt;
 
@@ -29,7 +29,7 @@ impl Side {
         }
     }
 
-    /// Who is asked.
+    /// The upstream of this side.
     #[must_use]
     pub fn upstream(self, policy: &Policy) -> UpstreamId {
         let known = match self {

@@ -258,7 +258,7 @@ pub struct Dial {
     pub weight: Percent,
 }
 
-/// All that a route says about who answers.
+/// All that a route says about which side answers.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Policy {
     /// The dial that the file asks for.

@@ -30,9 +30,9 @@ pub struct Limit {
     pub service_better: usize,
 }
 
-/// From so many answers on, the 95th percentile has ten of them beyond it, and is not the luck of a few.
+/// From this many answers on, the 95th percentile has ten of them beyond it, and is not the luck of a few.
 const ENOUGH: u64 = 200;
-/// Of so many answers 50 lie beyond the 95th percentile: whether the monolith left its limit is not chance.
+/// Of this many answers 50 lie beyond the 95th percentile: whether the monolith left its limit is not chance.
 const WINDOW_ANSWERS: u64 = 1000;
 /// Ticks of a window: what passes sooner did not change for good.
 const WINDOW_TICKS: u32 = 60;
