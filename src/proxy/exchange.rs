@@ -92,7 +92,7 @@ pub struct Exchange {
     pub failure: Option<Failure>,
     pub body: BodyState,
     pub upgrade: bool,
-    /// The peer may carry requests of several clients on its connection: it is trusted and says for whom it speaks.
+    /// The peer may carry requests of several clients on its connection: it is trusted and names the client.
     pub for_others: bool,
     /// The client came with TLS, here or to a trusted proxy before us.
     pub secure: bool,

@@ -44,7 +44,7 @@ pub enum Failure {
     Unauthorized(Rejected),
     /// The server that `auth.forward` names did not let the request pass: its answer is the client's.
     Denied(u16),
-    /// A server that says who the client is gave no answer, or none of use: the service was not asked.
+    /// A server that identifies the client gave no answer, or none of use: the service was not asked.
     Unidentified,
     /// No endpoint may be asked: nothing was sent.
     NoEndpoint,

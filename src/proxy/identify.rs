@@ -1,4 +1,4 @@
-//! Asks the servers that know who the client is, where a service is to answer. The monolith knows its clients itself.
+//! Asks the servers that identify the client, where a service is to answer. The monolith knows its clients itself.
 
 use std::sync::Arc;
 

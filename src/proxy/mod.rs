@@ -88,7 +88,7 @@ impl Steps {
         caught(self, Step::Admit, exchange, |exchange| admit::admit(self, exchange))
     }
 
-    /// The servers that know who the client is have answered, or not.
+    /// The servers that identify the client have answered, or not.
     pub fn identified(
         &self,
         exchange: &mut Exchange,

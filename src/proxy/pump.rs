@@ -23,7 +23,7 @@ use crate::message::Framing;
 const MOST_INTERIM: usize = 100;
 /// Turns of the loop before other tasks have their own.
 const TURNS: usize = 32;
-/// An upstream that has answered may take so long to read more of an upload.
+/// The time in which an upstream that has answered may read more of an upload.
 const AFTER_RESPONSE: Duration = Duration::from_secs(2);
 
 /// What is left to do of the request.

@@ -94,7 +94,7 @@ pub struct Explained {
     /// The token that the route asks for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub token: Option<ExplainedToken>,
-    /// The servers that are asked who the client is, before a service answers or gets a copy.
+    /// The servers that identify the client, before a service answers or gets a copy.
     pub asked: Vec<ExplainedAsking>,
     /// Other keys of the file that bear on the request.
     pub keys: Vec<ExplainedKey>,
@@ -102,7 +102,7 @@ pub struct Explained {
     pub near_misses: Vec<Near>,
 }
 
-/// A server that is asked who the client is.
+/// A server that identifies the client.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ExplainedAsking {
     /// The key of the file that says so.

@@ -75,7 +75,7 @@ impl Explained {
         format!("the monolith answers if the service cannot be reached{or}")
     }
 
-    /// What goes to whom, each with its heading and its lines; nothing where the proxy answers with another address.
+    /// The messages that are sent, each with its heading and its lines; nothing where the proxy answers with another address.
     pub fn messages(&self) -> Vec<(String, String)> {
         if self.redirect.is_some() {
             return Vec::new();
