@@ -22,11 +22,11 @@ use crate::migration::Dial;
 use crate::migration::dial::{Action, By, DialTurn, Standing};
 use crate::route::Route;
 
-/// A move waits for etcd at most so long.
+/// The longest wait of a move for etcd.
 const WRITTEN: Duration = Duration::from_secs(10);
 /// A roll-back is in force here already: the caller is answered soon, the other replicas hear when they can be reached.
 const ROLL_BACK: Duration = Duration::from_secs(3);
-/// The others are waited for at most so long.
+/// The longest wait for the other replicas.
 const CONVERGED: Duration = Duration::from_secs(1);
 /// A move of the file goes on behind others' moves so often.
 const TRIES: usize = 3;

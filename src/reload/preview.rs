@@ -1,4 +1,4 @@
-//! Where a move would lead, before anybody makes it: a person waits for this.
+//! Where a move would lead, before it is made: a person waits for this.
 
 use std::sync::Arc;
 
@@ -54,7 +54,7 @@ impl Reloader {
         }
     }
 
-    /// Why a dial could not be written into the file, before anybody asks for it; `None`: it could.
+    /// Why a dial could not be written into the file, before a move asks for it; `None`: it could.
     pub fn not_in_file(&self, route: &str, to: Dial) -> Option<NotInFile> {
         self.source.takes_dial(route, to).err().map(|why| NotInFile::because(&why, route, to))
     }

@@ -1,4 +1,4 @@
-//! Moves of one dial: who asks, what is in force, what the journal keeps, and the generation that follows.
+//! Moves of one dial: the author, the dial in force, the journal's entry, and the generation that follows.
 
 use std::sync::Arc;
 
@@ -31,7 +31,7 @@ pub struct MoveRequest<'a> {
     pub expect_seq: Option<u64>,
     /// Write the dial into the file, too.
     pub write: bool,
-    /// Nobody was asked whether it is meant: a promotion that a person has to agree to is refused.
+    /// No person was asked whether it is meant: a promotion that a person has to agree to is refused.
     pub unasked: bool,
 }
 
