@@ -1,4 +1,4 @@
-//! The servers that a route asks who a client is, before its service is asked.
+//! The servers that identify a route's clients before its service is asked.
 
 use std::fmt;
 use std::time::Duration;
@@ -12,8 +12,8 @@ pub struct IdentityRules {
     pub exchange: Option<Box<TokenExchange>>,
     /// For copies, in place of `exchange`.
     pub for_copies: Option<Box<TokenExchange>>,
-    /// Headers in which one of the route's services is told, here or on another route, who the client is. What a client sends under
-    /// these names no service of the route gets. Those that a token of the route itself fills are not among them.
+    /// Headers that tell a route's service, here or on another route, the client's identity. What a client sends under these names no
+    /// service of the route gets. Those that a token of the route itself fills are not among them.
     pub reserved: Vec<HeaderName>,
 }
 
@@ -26,7 +26,7 @@ pub enum CacheBy {
     Credentials,
 }
 
-/// A server that lets a request pass or answers it, and says who the client is.
+/// A server that lets a request pass or answers it, and tells the client's identity.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct ForwardAuth {
     pub url: Box<str>,

@@ -1,4 +1,4 @@
-//! Near misses of a path: what another spelling of the request would reach, for a person who wonders why it did not.
+//! Near misses of a path: what another spelling of the request would reach. It helps an operator see why the request did not.
 
 use super::facts::Facts;
 use super::matching::Matching;
