@@ -1,5 +1,5 @@
-//! What is kept of an authority below the state directory: the account, and for each host its certificate with the key. Nobody else
-//! may read it.
+//! The files of an authority below the state directory: the account, and for each host its certificate with the key. Only their owner may
+//! read them.
 
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Write as _};
