@@ -15,7 +15,7 @@ use crate::message::{Fields, Name};
 pub(super) struct Seen {
     pub(super) answer: Answer,
     pub(super) took: Duration,
-    /// Of that, at most so long the answer waited for the thread that reads it.
+    /// Of that, the most that the answer waited for the thread that reads it.
     pub(super) waited: Duration,
     /// Its Location as the endpoint wrote it; `None` where only what the client got is known.
     pub(super) location: Option<Box<str>>,

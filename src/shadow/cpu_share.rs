@@ -15,7 +15,7 @@ use crate::migration::Percent;
 const LOOK: Duration = Duration::from_millis(10);
 /// Between two looks where much is owed, so that another limit is in force soon.
 const LONGEST: Duration = Duration::from_millis(500);
-/// What was not taken for so long may be taken at once.
+/// The unused share of at most this time may be taken at once.
 const BURST: Duration = Duration::from_millis(100);
 /// There is no limit.
 const NONE: u16 = u16::MAX;
