@@ -156,7 +156,7 @@ impl Meters {
         self.shared.progress.lock().share()
     }
 
-    /// The same as it was known at most so long ago, and when that was: a look at ten thousand routes is dear.
+    /// The same with the time of the reading, which may be up to `oldest` ago: to read ten thousand routes is dear.
     pub fn progress_lately(&self, now: Instant, oldest: Duration) -> (f64, Instant) {
         let looked = self.shared.progress.lock().looked();
         let lately = looked.filter(|looked| now.saturating_duration_since(*looked) < oldest);

@@ -40,8 +40,8 @@ impl TraceContext {
     }
 
     /// The client's trace if its `traceparent` is valid; otherwise a new one, for which no `tracestate` may be passed on.
-    /// Nothing is recorded here, so a client's `traceparent` is passed on as it came: a span that nobody
-    /// ever sees must not stand between the client's and the upstream's.
+    /// Nothing is recorded here, so a client's `traceparent` is passed on as it came: a span that is never exported must not stand between
+    /// the client's and the upstream's.
     #[must_use]
     pub fn continue_or_start(headers: &Fields, fresh_trace: u128, fresh_span: u64) -> Self {
         Self::begin(headers, fresh_trace, fresh_span, None)
