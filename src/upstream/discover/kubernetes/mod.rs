@@ -90,7 +90,7 @@ impl Follower<'_> {
             tokio::select! {
                 event = timeout(WATCH + ANSWER, events.next()) => match event {
                     Ok(Ok(Some(event))) => self.hear(&event)?,
-                    // The server ends it; one that says nothing for so long is not there any more.
+                    // The server ends the watch; a server that is silent until this timeout is gone.
                     Ok(Ok(None)) | Err(_) => return Ok(End::Over),
                     Ok(Err(error)) => return Err(End::Trouble(error.into())),
                 },
