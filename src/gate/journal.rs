@@ -35,7 +35,7 @@ pub struct NewEntry<'a> {
     pub who: &'a str,
     pub from: Dial,
     pub to: Dial,
-    /// What the file says.
+    /// The dial of the file.
     pub file: Dial,
     pub version: &'a str,
     pub generation: u64,

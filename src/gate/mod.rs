@@ -1,7 +1,7 @@
 //! The clock of the gates: looks at every gated route once a second, tells what it finds, and moves the dial.
 //!
-//! The rule itself is pure ([`crate::migration::gate`]); a `Course` has the route's time. What moves a dial
-//! lies above this layer and is handed in.
+//! The rule itself is pure ([`crate::migration::gate`]); a `Course` has the route's time. The code that moves the dial lies above this
+//! layer and is handed in.
 
 mod course;
 mod fleet;
@@ -120,7 +120,7 @@ impl Gates {
         }
     }
 
-    /// What a gate says now; `None`: the route has none.
+    /// The gate's report of now; `None`: the route has none.
     pub fn report(&self, entry: &RouteInForce) -> Option<GateReport> {
         let gate = entry.policy.gate.as_deref()?;
         let looked = self.routes.lock().get(entry.name()).map(Watched::report);
@@ -176,7 +176,7 @@ impl Gates {
                 let obstacle = obstacle.or_else(|| route.fault.map(|_| Obstacle::Fault));
                 let breaker_open = entry.has_breaker() && entry.state.breaker.is_open();
                 let totals = || self.totals(&route.name, counters);
-                // What other replicas counted is not told apart.
+                // Counts of other replicas are not told apart.
                 let counted = |before: &Tick| self.app.fleet.is_some() || counters.counted_since(before);
                 let seen = RouteNow {
                     now,
