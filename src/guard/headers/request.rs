@@ -31,7 +31,7 @@ pub struct Received {
 /// Removes the fields that a client must not send, adds those of the edge, and makes the target a path.
 ///
 /// To be called once, after [`check`](crate::guard::framing::check) and before routing: then routing, each attempt and each
-/// copy start from the same clean request. What belongs to the client's connection stays until
+/// copy start from the same clean request. Fields of the client's connection stay until
 /// [`without_hop_by_hop`](super::without_hop_by_hop).
 pub fn receive(request: &mut RequestHead, arrival: &PeerFacts<'_>) -> Received {
     let (received, forwarded) = clean(request, arrival);

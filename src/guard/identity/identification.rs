@@ -37,7 +37,7 @@ pub struct ClientIdentity {
     values: Vec<(HeaderName, Box<[u8]>)>,
 }
 
-/// What a copy has to ask before it is sent.
+/// The questions before a copy is sent.
 #[derive(Debug)]
 pub struct Inquiry {
     pub asks: Arc<Identification>,
