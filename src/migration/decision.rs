@@ -93,7 +93,7 @@ pub enum Breaker {
     Probing,
 }
 
-/// What happens to the copy of a request.
+/// The decision for the copy of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CopyDecision {
     /// The stage sends none.
@@ -105,7 +105,7 @@ pub enum CopyDecision {
     To(UpstreamId),
 }
 
-/// What becomes of a conversation's pin.
+/// The change of a conversation's pin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Pinning {
     None,
@@ -115,7 +115,7 @@ pub enum Pinning {
     Renew(Side),
 }
 
-/// What a decision rests on besides the route's policy.
+/// The input of a decision besides the route's policy.
 #[derive(Debug, Clone, Copy)]
 pub struct Given<'a> {
     pub facts: &'a Facts<'a>,
