@@ -1,4 +1,4 @@
-//! What can go wrong with one request: whose fault, how it is answered, how it is counted. All in this file.
+//! The failures of one request: whose fault each is, its status, its counter. All in this file.
 
 use std::fmt;
 
@@ -56,7 +56,7 @@ pub enum Failure {
     Timeout,
     /// The connection ended before the answer did.
     Reset,
-    /// What came is not HTTP.
+    /// The bytes are not HTTP.
     Protocol,
     /// The endpoint answered with a status that counts as its failure.
     Status(u16),
@@ -203,7 +203,7 @@ impl fmt::Display for Failure {
     }
 }
 
-/// What a fault of the client's end means.
+/// The failure that a fault of the client's end is.
 pub fn of_client(fault: &ClientFault) -> Failure {
     match fault {
         ClientFault::Gone(_) | ClientFault::Reset(_) => Failure::ClientGone,

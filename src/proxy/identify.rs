@@ -28,7 +28,7 @@ pub async fn identify(steps: &Steps, client: &mut ClientEnd<'_>, exchange: &mut 
     }
 }
 
-/// What follows from the answers.
+/// Acts on the answers.
 pub fn identified(
     steps: &Steps,
     exchange: &mut Exchange,

@@ -62,7 +62,7 @@ pub fn begin(steps: &Steps, exchange: &mut Exchange) {
     }
 }
 
-/// What is asked about the client before a service gets the copy.
+/// The questions about the client before a service gets the copy.
 fn inquiry(exchange: &Exchange, upstream: UpstreamId) -> Option<Box<Inquiry>> {
     let asks = exchange.route().access.for_copies.as_ref().filter(|_| upstream != UpstreamId::MONOLITH)?;
     Some(Box::new(Inquiry { asks: Arc::clone(asks), forwarded: exchange.forwarded.clone() }))

@@ -1,4 +1,4 @@
-//! What `explain` found, in the words that a terminal and a page have in common.
+//! The findings of `explain`, in the words that a terminal and a page have in common.
 
 use std::fmt::Write as _;
 
@@ -7,7 +7,7 @@ use super::token::ExplainedToken;
 use crate::client::Translation;
 
 impl Explained {
-    /// What bears on the request beside its route and side: a word and a sentence.
+    /// The facts that bear on the request beside its route and side: a word and a sentence.
     pub fn facts(&self) -> Vec<(&'static str, String)> {
         let mut facts = Vec::new();
         let mut say = |word, said: String| facts.push((word, said));
