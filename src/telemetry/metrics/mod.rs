@@ -85,8 +85,8 @@ impl Meters {
         RouteMeters::bind(series, labels, &self.shared.bounds, |side| self.shared.edge.in_flight_gauge(side))
     }
 
-    /// The generation that was assembled last is in force. Series of routes and upstreams that it does not have disappear;
-    /// requests that began under an older generation may go on counting into them, unseen. Moves are counted as made `by` this, and given back.
+    /// The generation that was assembled last is in force. Series of routes and upstreams that it does not have disappear; requests of an
+    /// older generation may go on counting into them, unseen. Moves are counted as made `by` this, and given back.
     pub fn retain(
         &self,
         routes: impl Fn(&str) -> bool,
