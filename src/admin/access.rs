@@ -23,7 +23,7 @@ pub struct Caller {
 
 /// Says that a program asks: no form and no simple request of a web page can send it.
 const OURS: &str = "x-multilith";
-/// What role `read` may be told by POST: it changes nothing. A whole file is tried for role `operate` alone.
+/// Requests by POST that role `read` may send: they change nothing. A whole file is tried for role `operate` alone.
 const QUESTIONS: [&str; 1] = ["/api/v1/explain"];
 
 /// Refuses foreign hosts and origins: they are how a web page reaches a listener on loopback. A page is ours if it came as this

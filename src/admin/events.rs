@@ -160,8 +160,8 @@ pub async fn left(session: &mut ServerSession) {
     drop(session.read_body_or_idle(true).await);
 }
 
-/// What a watcher was not shown, as far as it was not told so: events beyond the budget, whatever their route, and those
-/// that came faster than it read.
+/// Counts the events that a watcher was not shown and not told of: events beyond the budget, whatever their route, and those that came
+/// faster than it read.
 struct LeftOut {
     told: u64,
     missed: u64,
