@@ -32,7 +32,7 @@ pub(super) fn check(
     }
 }
 
-/// What a route needs the monolith for.
+/// The use that a route has for the monolith.
 fn need(policy: &Policy) -> Option<&'static str> {
     match policy.dial.stage {
         Stage::Monolith | Stage::Shadow => Some("it answers the route"),
