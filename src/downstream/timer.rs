@@ -18,7 +18,7 @@ pub struct Timer {
 }
 
 impl Timer {
-    /// The timer for another task. What it is armed for stays.
+    /// The timer for another task. Its deadline stays.
     #[must_use]
     pub fn hand_over(self) -> Self {
         Self { wakes: false, ..self }

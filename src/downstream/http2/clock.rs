@@ -1,4 +1,4 @@
-//! What a connection of HTTP/2 waits for, and until when.
+//! The event that a connection of HTTP/2 waits for, and its deadline.
 
 use std::time::Duration;
 
@@ -39,7 +39,7 @@ impl Closing {
     }
 }
 
-/// What was due.
+/// The event that was due.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Due {
     /// The client has earned no more patience: the label of `refused_total`.
