@@ -58,7 +58,7 @@ impl Keepalive {
         }
     }
 
-    /// What hears of connections that the upstream closes, if anything is to be learned.
+    /// The observer of connections that the upstream closes, if anything is to be learned.
     #[must_use]
     pub const fn learns(self, closes: &Arc<IdleCloses>) -> Option<&Arc<IdleCloses>> {
         match self {
@@ -196,7 +196,7 @@ mod tests {
 
     use super::*;
 
-    /// What happens at a time in milliseconds.
+    /// An event at a time in milliseconds.
     enum Event {
         /// A connection was closed after this number of milliseconds without a request.
         Closed(u64),
@@ -204,7 +204,7 @@ mod tests {
     }
     use Event::{Closed, Refused};
 
-    /// What is known at the end, in milliseconds: for safe and for unsafe methods.
+    /// The known times at the end, in milliseconds: for safe and for unsafe methods.
     fn known(events: &[(u64, Event)], end: u64) -> (u128, u128) {
         let began = Instant::now();
         let at = |milliseconds| began + Duration::from_millis(milliseconds);
