@@ -38,7 +38,7 @@ struct Worker {
     /// Exchanges that may be learned from now.
     credit: f64,
     looked: Instant,
-    /// What each ring was offered, and what all had dropped, at the last look.
+    /// Exchanges offered to each ring, and dropped by all, at the last look.
     offered: Vec<u64>,
     dropped: u64,
 }
