@@ -35,11 +35,11 @@ pub struct HttpListener {
     gauge: IntGauge,
     /// `None`: a plain listener.
     tls: Option<Arc<ListenerTls>>,
-    /// Those that serve; one of them accepts.
+    /// The threads that serve; one of them accepts.
     threads: Arc<Threads>,
 }
 
-/// What ended the wait for a request.
+/// The end of the wait for a request.
 enum Waited {
     Arrived(Arrived),
     /// No complete head came in time. `begun`: a part of it did.
