@@ -111,7 +111,7 @@ pub struct Exchange {
     pub bytes_out: u64,
     /// The request's own limit.
     pub body_limit: Option<u64>,
-    /// The challenge of an authority, behind `Failure::Proof`.
+    /// The response to an ACME authority's challenge, with `Failure::Proof`.
     pub proof: Option<Arc<str>>,
     /// The client's bucket, where its route limits rates.
     pub rate_limit: Option<RateLimitStatus>,
