@@ -34,7 +34,7 @@ impl Reloader {
     }
 
     /// The route as it would be under that dial, tried among the tables that are about no other route: whether a dial is allowed
-    /// depends on none. What is moved is tried in the whole file.
+    /// depends on none. A move itself is tried in the whole file.
     pub fn route_under(&self, route: &str, to: Dial) -> Result<Arc<Route>, NotMoved> {
         let generation = self.app.in_force.load();
         let entry = generation.named(route).ok_or(NotMoved::NoRoute)?;
