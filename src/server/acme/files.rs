@@ -124,7 +124,7 @@ impl Files {
     fn write(&self, path: &Path, text: &[u8]) -> io::Result<()> {
         self.make()?;
         let beside = path.with_extension("new");
-        // What an interrupted write left is replaced.
+        // The remains of an interrupted write are replaced.
         match fs::remove_file(&beside) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}

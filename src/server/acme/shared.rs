@@ -1,4 +1,4 @@
-//! What the replicas of a fleet share of an authority: one orders, all answer its challenges and load what it issues.
+//! The share of a fleet's replicas in an authority: one orders, all answer its challenges and load what it issues.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use crate::live::{Expected, Live};
 
 /// A replica that does not show a proof by then is not waited for: the authority may not ask it.
 const SHOWN: Duration = Duration::from_secs(10);
-/// What this replica has and the others lack is looked for this often, also where nothing changes.
+/// The interval of the search for items that this replica has and the others lack, also where nothing changes.
 const LOOK: Duration = Duration::from_secs(60);
 
 /// One authority's account, certificates and challenges in a fleet. Everything lies sealed in etcd.
@@ -110,7 +110,7 @@ impl FleetShare {
         format!("{}/certificate/{host}", self.below)
     }
 
-    /// What another replica sealed is said once.
+    /// An error in another replica's sealed item is logged once.
     pub(super) fn say(&self, error: &NotShared) {
         self.fleet.say_not_shared("certificates are not shared", error);
     }
