@@ -28,7 +28,7 @@ const REST: Duration = Duration::from_millis(100);
 /// More of a response is not read, not even to throw it away: it may have no end.
 const LONGEST_RESPONSE: u64 = 16 * 1024 * 1024;
 
-/// What is asked, and of which upstream.
+/// A request, and its upstream.
 pub(super) struct Request<'a> {
     pub(super) pool: &'a Arc<Pool>,
     pub(super) upstream: UpstreamId,
@@ -43,7 +43,7 @@ pub(super) struct Request<'a> {
 pub(super) struct Response {
     pub(super) status: u16,
     pub(super) endpoint: Box<str>,
-    /// What was kept of it; `None` where nothing was to be, or nothing more could be held.
+    /// The kept parts of it; `None` where nothing was to be kept, or nothing more could be held.
     pub(super) seen: Option<Seen>,
 }
 

@@ -92,7 +92,7 @@ impl Capture {
     }
 }
 
-/// Adds trailers to the fields of a head. Those of a call are one with them: a response of trailers alone has them in its head.
+/// Adds trailers to the fields of a head. A call's trailers are one with its head: a response of trailers alone has them there.
 pub(super) fn append(fields: &mut Fields, trailers: &Fields) {
     for (name, value) in trailers.iter() {
         fields.push_raw(name, value);

@@ -12,7 +12,7 @@ const COPIED: usize = 4096;
 const FIRST: usize = 512;
 const LARGEST: usize = 64 * 1024;
 
-/// What a chunk or a buffer costs beside its bytes.
+/// The cost of a chunk or a buffer beside its bytes.
 const OVERHEAD: usize = 64;
 
 pub(super) struct Chunks {

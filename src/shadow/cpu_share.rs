@@ -26,7 +26,7 @@ pub(super) struct CpuShare {
     /// Of one processor, out of 10 000; [`NONE`].
     share: AtomicU16,
     exceeded: AtomicBool,
-    /// What the thread of comparisons has taken, in nanoseconds.
+    /// The processor time of the thread of comparisons, in nanoseconds.
     comparing: AtomicU64,
     changed: Notify,
 }

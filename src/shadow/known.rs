@@ -53,7 +53,7 @@ impl ShadowTraffic {
         })
     }
 
-    /// What became of the copy of one request, as far as it is still known, with the fields that are noise.
+    /// The result of the copy of one request, as far as it is still known, with the fields that are noise.
     pub fn compared(&self, route: &str, request_id: &str) -> Option<(RecentCopy, Vec<String>)> {
         let compared = self.recent().find(route, request_id)?;
         let evidence = self.archive().find(route);
