@@ -34,7 +34,7 @@ pub use progress::ProgressRow;
 pub use writer::StoreStatus;
 use writer::{Database, Job, Shared};
 
-/// Jobs that wait. What comes in more often than the disk can take it is refused.
+/// Jobs that wait. More than these, from a disk that is too slow, are refused.
 const WAITING: usize = 256;
 /// The longest that a job may wait for its turn.
 const TURN: Duration = Duration::from_secs(5);
