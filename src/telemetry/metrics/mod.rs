@@ -122,7 +122,7 @@ impl Meters {
         queue.clone()
     }
 
-    /// What belongs to no route.
+    /// The meters of no route.
     pub fn edge(&self) -> &EdgeMeters {
         &self.shared.edge
     }
@@ -179,7 +179,7 @@ impl Meters {
         series::moved(&routes)
     }
 
-    /// What the page has, for another form of it.
+    /// The families of the page, for another form of it.
     pub fn families(&self) -> Vec<MetricFamily> {
         self.tick(Instant::now());
         self.registry.gather()

@@ -21,7 +21,7 @@ const SHADOW: u64 = 1 << 32;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TraceContext {
     trace: TraceId,
-    /// What upstreams are told as their parent: the span that this request is, or, while nothing is recorded here, the client's.
+    /// The parent for upstreams: the span that this request is, or, while nothing is recorded here, the client's.
     span: SpanId,
     /// The span above this one, if it is known.
     parent: Option<SpanId>,
@@ -132,7 +132,7 @@ impl TraceContext {
         if self.recorded { self.child(number.into()) } else { *self }
     }
 
-    /// What a copy carries: the same trace with the sampled flag cleared, so that no second answer shows up in it.
+    /// The context of a copy: the same trace with the sampled flag cleared, so that no second answer shows up in it.
     #[must_use]
     pub fn for_shadow(&self) -> Self {
         let below = if self.recorded { self.child(SHADOW) } else { *self };
