@@ -119,7 +119,7 @@ impl Follower<'_> {
                 return Err(End::ListAgain);
             }
             let why = object["message"].as_str().unwrap_or("the watch reported an error").to_owned();
-            // Whatever it is, a list says how things stand.
+            // For any other error, list anew: a list is complete.
             self.version = None;
             return Err(End::Trouble(ApiError::Said(why)));
         }
