@@ -1,4 +1,4 @@
-//! Wrong tokens: a form takes few of one address in a minute, and all of them are logged, those of programs too.
+//! Wrong tokens: a form takes few of one address in a minute. Those of programs are logged, too.
 
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
@@ -53,7 +53,7 @@ fn count(parts: &Parts, guesses: &Guesses, address: Option<IpAddr>, by: &'static
     tell_failure(parts, address, by);
 }
 
-/// Logs a failed sign-in. `by`: the credential that was given.
+/// Logs and publishes a failed sign-in. `by`: the kind of credential that was given.
 pub fn tell_failure(parts: &Parts, address: Option<IpAddr>, by: &'static str) {
     let from = address.map_or_else(|| "unknown".to_owned(), |from| from.to_string());
     tracing::warn!(from, by, "what was given to sign in is wrong");
