@@ -32,7 +32,7 @@ pub(super) fn check(
     }
 }
 
-/// The use that a route has for the monolith.
+/// Why a route needs the monolith; `None`: it does not.
 fn need(policy: &Policy) -> Option<&'static str> {
     match policy.dial.stage {
         Stage::Monolith | Stage::Shadow => Some("it answers the route"),
