@@ -1,4 +1,4 @@
-//! Diagnostics of a person's file: a code, a place, a label and a remedy.
+//! Diagnostics of an operator's file: a code, a place, a label and a remedy.
 
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
