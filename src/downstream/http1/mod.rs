@@ -119,7 +119,7 @@ impl Http1Connection {
         }
     }
 
-    /// A connection of which so much was read already.
+    /// A connection of which the bytes `unread` were read already.
     #[must_use]
     pub fn behind(socket: Socket, unread: BytesMut, pace: Pace) -> Self {
         Self { unread, ..Self::new(socket, pace) }

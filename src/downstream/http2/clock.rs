@@ -160,7 +160,7 @@ struct Pace {
 }
 
 impl Pace {
-    /// So much has passed by now: the label of `refused_total` if that is too little.
+    /// `passed` bytes by now: the label of `refused_total` if that is too little.
     fn judge(&mut self, now: Instant, passed: u64, limits: &Limits) -> Option<&'static str> {
         let progress = self.progress.get_or_insert((now, passed));
         if passed > progress.1 {

@@ -26,7 +26,7 @@ use crate::telemetry::Meters;
 /// The bytes that a client may send ahead of the upstream, for each request and in all.
 const STREAM_WINDOW: u32 = 64 * 1024;
 const CONNECTION_WINDOW: u32 = 1024 * 1024;
-/// With more streams than usual each still has so much of the connection's window.
+/// The share of the connection's window that each stream has when there are more than usual.
 const SHARE_OF_WINDOW: u32 = 4 * 1024;
 /// The bytes that may wait in the library for each client's window or socket.
 const SEND_BUFFER: usize = 64 * 1024;

@@ -3,7 +3,7 @@
 //! The library keeps a request's target as a `http::Uri`. It resets a stream whose target such a type cannot hold, and ends the
 //! connection for one that is no UTF-8. So it gets `GET /` for every request, and an empty list for trailers: literals that
 //! touch no table. The real head waits in [`Heads`](super::heads::Heads) for the stream. Faulty frames reach the library as they came, or
-//! with a fault of the same kind: it knows what the standard has to say to them.
+//! with a fault of the same kind: the library answers them as the standard says.
 
 use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
@@ -70,9 +70,9 @@ pub struct FrameGate<S: AsyncWrite + Unpin> {
     longest: usize,
     /// Read, and not handed on yet. It begins with the head of a frame, or a part of one, as soon as nothing of it may pass.
     input: BytesMut,
-    /// So much of the input may pass as it is.
+    /// Bytes of the input that may pass as they are.
     passing: usize,
-    /// Of the payload of a frame that passes, or of the preface, so much is still to come.
+    /// Bytes of a passing frame's payload, or of the preface, that are still to come.
     left: usize,
     block: Option<Block>,
     /// The stand-in for a header block, on its way to the library.

@@ -18,7 +18,7 @@ const NONE: u16 = 500;
 #[derive(Debug, Default)]
 pub struct OutgoingFrames {
     encoder: Encoder,
-    /// Of the payload of a frame that passes, so much is still to come.
+    /// Bytes of a passing frame's payload that are still to come.
     left: usize,
     /// The beginning of a frame that has to be whole.
     held: Vec<u8>,
