@@ -21,7 +21,7 @@ const SILENT_TICKS: u32 = 3;
 /// For etcd and the clock of the leader.
 const SLACK: Duration = Duration::from_secs(3);
 
-/// When and how this replica reports its counts.
+/// This replica's reports of its counts.
 #[derive(Debug, Default)]
 pub(super) struct Reports {
     tick: u64,
