@@ -163,7 +163,7 @@ impl HeadReader {
         (self.head, fault)
     }
 
-    /// The rules that need all fields.
+    /// Checks the rules that need all fields.
     fn check(&mut self, bodiless: bool) -> Result<(), Malformed> {
         if !self.begun {
             self.begin()?;

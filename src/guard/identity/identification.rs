@@ -37,7 +37,7 @@ pub struct ClientIdentity {
     values: Vec<(HeaderName, Box<[u8]>)>,
 }
 
-/// The questions before a copy is sent.
+/// The servers that a copy asks before it is sent.
 #[derive(Debug)]
 pub struct Inquiry {
     pub asks: Arc<Identification>,

@@ -16,12 +16,12 @@ pub struct AuthServers {
 }
 
 impl AuthServers {
-    /// The questions where a service of this route is to answer; `None`: there are none.
+    /// The servers to ask where a service of this route answers; `None`: there are none.
     pub fn of(&self, route: &Route) -> Option<Arc<Identification>> {
         self.both(route.identity.forward.as_deref(), route.identity.exchange.as_deref())
     }
 
-    /// The questions where a service of this route gets a copy.
+    /// The servers to ask where a service of this route gets a copy.
     pub fn for_copies(&self, route: &Route) -> Option<Arc<Identification>> {
         self.both(route.identity.forward.as_deref(), route.identity.for_copies.as_deref())
     }
