@@ -202,7 +202,7 @@ struct Cell {
 pub struct Recorded {
     /// The layout; another number is another version.
     pub version: u32,
-    /// `on:name` of what requests were asked about, and `path:word` of what was kept of their paths, by [`RecordedRequest::names`]: other files ask about other things.
+    /// `on:name` and `path:word` that requests were asked about, by [`RecordedRequest::names`]: other files ask about other things.
     pub names: Vec<Vec<String>>,
     pub requests: Vec<RecordedRequest>,
 }

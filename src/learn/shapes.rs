@@ -35,7 +35,7 @@ pub(super) struct Shapes {
     reservoir: Mutex<Reservoir>,
 }
 
-/// The sources of the questions to requests.
+/// The questions to requests, by their source.
 #[derive(Default)]
 struct Asking {
     /// By the file in force.
