@@ -417,9 +417,8 @@ impl HttpListener {
     }
 }
 
-/// Idle connections end at once when no process serves here any more; so much later when a successor does, so that a client
-/// which is about to use its connection gets its response, and is told with it to open another. A client that has just connected
-/// has a request on its way.
+/// Idle connections end at once when no process serves here any more, and after this time when a successor does: a client which is about to
+/// use its connection gets its response, and is told with it to open another. A client that has just connected has a request on its way.
 const GRACE: Duration = Duration::from_secs(3);
 
 /// Whether the server stops, as one connection has heard.
