@@ -184,7 +184,7 @@ impl GateCounters {
         }
     }
 
-    /// Whether a request, a comparison or a pair was counted since these totals. Other counts follow these and are not read.
+    /// Whether a request, a comparison or a pair was counted since these totals. Counts of their results follow these and are not read.
     pub fn counted_since(&self, totals: &Tick) -> bool {
         let asked = |counters: &SideCounters, before: &SideCounts| {
             counters.asked.iter().zip(before.asked).any(|(count, before)| count.load(Relaxed) != before)
