@@ -87,8 +87,8 @@ fn next_attempt(exchange: &mut Exchange, now: Instant) -> Option<Attempt> {
     Some(Attempt { lease: Some(lease), ..Attempt::default() })
 }
 
-/// The client could not be identified, so the service is not asked: the attempt counts as one that found no connection. `counts`: that is a failure
-/// of the service side.
+/// The client could not be identified, so the service is not asked: the attempt counts as one that found no connection. `counts`: that is a
+/// failure of the service side.
 pub fn unidentified(steps: &Steps, exchange: &mut Exchange, counts: bool) -> Result<(), Failure> {
     exchange.failure = Some(Failure::Unidentified);
     if let Some(side) = exchange.meter_side() {
@@ -217,7 +217,7 @@ fn said_failure(exchange: &mut Exchange, head: &ResponseHead) -> Option<Failure>
     call.or_else(|| fallback.statuses.contains(status).then_some(Failure::Status(status)))
 }
 
-/// A piece of the response's body. The end of a call may say that it failed: the client has the response already, so no other endpoint is asked.
+/// A piece of the response's body. The end of a call may say that it failed; the client has the response, so no other endpoint is asked.
 pub fn response_piece(steps: &Steps, exchange: &mut Exchange, piece: &Piece) {
     let status = exchange.status;
     let said = exchange.call.as_mut().and_then(|call| call.failed_at_end(piece, status));

@@ -203,7 +203,7 @@ impl fmt::Display for Failure {
     }
 }
 
-/// The failure that a fault of the client's end is.
+/// The failure for a fault of the client's end.
 pub fn of_client(fault: &ClientFault) -> Failure {
     match fault {
         ClientFault::Gone(_) | ClientFault::Reset(_) => Failure::ClientGone,

@@ -28,7 +28,7 @@ pub async fn identify(steps: &Steps, client: &mut ClientEnd<'_>, exchange: &mut 
     }
 }
 
-/// Acts on the answers.
+/// Acts on the servers' answers.
 pub fn identified(
     steps: &Steps,
     exchange: &mut Exchange,

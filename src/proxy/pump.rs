@@ -398,7 +398,7 @@ fn give_back(upstream: End, exchange: &mut Exchange, now: Instant, most: usize) 
     lease.release();
 }
 
-/// The failure that a fault of the upstream's end is, and whether the upstream has not processed the request.
+/// The failure for a fault of the upstream's end, and whether the upstream has not processed the request.
 pub fn of_upstream(exchange: &mut Exchange, fault: &client::UpstreamFault) -> (Failure, bool) {
     if let client::UpstreamFault::Malformed(rule) | client::UpstreamFault::Unwritable(rule) = fault
         && let Some(lease) = &exchange.attempt.lease
