@@ -28,7 +28,7 @@ const WRITTEN: Duration = Duration::from_secs(10);
 const ROLL_BACK: Duration = Duration::from_secs(3);
 /// The longest wait for the other replicas.
 const CONVERGED: Duration = Duration::from_secs(1);
-/// A move of the file goes on behind others' moves so often.
+/// Tries of a move of the file behind others' moves.
 const TRIES: usize = 3;
 
 /// The new dials of routes in the file.

@@ -155,7 +155,7 @@ impl Reloader {
             LeftRoutes::new()
         });
         for route in &state.written.routes {
-            // The dial that this process knew is older.
+            // A dial that this process knew is forgotten where the journal has a newer one.
             let live = self.app.live.route(&route.name);
             let newer =
                 |held: &Held| left.get(&*route.name).is_some_and(|(left, _)| left.standing.seq > held.standing.seq);
