@@ -183,8 +183,8 @@ fn framing(request: &Request<'_>) -> Framing {
     }
 }
 
-/// Reads the body. `took`: how long the head took, and how long of that this thread was busy or waited for a processor. True: the body was read to
-/// its end.
+/// Reads the body. `took`: the time of the head, and how much of it this thread was busy or waited for a processor. True: the body was read
+/// to its end.
 async fn receive(
     response: &mut client::Response,
     request: &Request<'_>,

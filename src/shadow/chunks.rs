@@ -27,7 +27,7 @@ impl Chunks {
         Self { list: Vec::new(), last: BytesMut::new(), held }
     }
 
-    /// False: so much may not be held, and this chunk is not.
+    /// False: the budget has no room for this chunk.
     pub(super) fn push(&mut self, chunk: &Bytes) -> bool {
         if chunk.len() <= COPIED {
             return self.copy(chunk);

@@ -131,7 +131,7 @@ impl Comparer {
 
 /// The parts that the thread works with.
 pub(super) struct Tools {
-    /// The share of copies when the program starts, and where the time of comparisons is told.
+    /// The share of copies when the program starts, and the account that comparisons add their processor time to.
     pub(super) cpu: (Option<Percent>, Arc<CpuShare>),
     pub(super) archive: Arc<Archive>,
     pub(super) runtime: Handle,

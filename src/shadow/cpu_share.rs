@@ -95,7 +95,7 @@ fn nanoseconds(time: Duration) -> u64 {
 struct Account(f64);
 
 impl Account {
-    /// So much time has passed, in which so much was taken. True: it is exceeded.
+    /// Accounts for `taken` of processor time in the time `passed`. True: the share is exceeded.
     fn settle(&mut self, share: f64, passed: Duration, taken: Duration) -> bool {
         let left = self.0 + passed.as_secs_f64() * share - taken.as_secs_f64();
         self.0 = left.min(BURST.as_secs_f64() * share);
