@@ -120,7 +120,7 @@ impl Gates {
         }
     }
 
-    /// The gate's report of now; `None`: the route has none.
+    /// The gate's present report; `None`: the route has none.
     pub fn report(&self, entry: &RouteInForce) -> Option<GateReport> {
         let gate = entry.policy.gate.as_deref()?;
         let looked = self.routes.lock().get(entry.name()).map(Watched::report);
