@@ -77,7 +77,7 @@ impl Certificates {
         self.choose_from(&sources);
     }
 
-    /// The hosts for which certificates are ordered. Certificates of other hosts are not shown any more.
+    /// Sets the hosts for which certificates are ordered. Certificates of other hosts are not shown any more.
     pub fn keep_issued(&self, hosts: &[Box<str>]) {
         let mut sources = self.sources.lock();
         sources.ordered = hosts.to_vec();
