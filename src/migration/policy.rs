@@ -1,4 +1,4 @@
-//! A route's policy of migration, compiled: nothing here is parsed or defaulted again.
+//! A route's migration policy, compiled: nothing here is parsed or defaulted again.
 
 use std::fmt;
 use std::sync::Arc;
