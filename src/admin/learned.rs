@@ -173,7 +173,7 @@ pub fn report(parts: &Parts, generation: &Generation, role: Role) -> InventoryRe
 /// The minute after which what the monolith answered was not asked by the big red button; `None`: it was not released lately.
 fn released(parts: &Parts) -> Option<u32> {
     let at: jiff::Timestamp = parts.app.store.button_released_at()?.parse().ok()?;
-    // Requests from before the release may be learned a moment later.
+    // Requests that came while the button was pressed may be learned a moment later.
     u32::try_from(at.as_second() / 60 + 1).ok()
 }
 
