@@ -290,7 +290,7 @@ pub struct Snapshot {
     pub server: ServerSettings,
     pub matching: Matching,
     pub limits: Limits,
-    /// `[timeouts]`: those of upstreams that have none of their own.
+    /// `[timeouts]`, for upstreams that have none of their own.
     pub timeouts: Timeouts,
     pub logs: AccessLog,
     pub tracing: TracingSettings,
@@ -310,7 +310,7 @@ pub struct Snapshot {
     /// In the order of their names; `RouteId` is the index.
     pub routes: Vec<Arc<Route>>,
     pub table: RouteTable,
-    /// `[gate]`: the steps of routes that have no gate of their own.
+    /// `[gate]`, with the steps of routes that have no gate of their own.
     pub gate_defaults: Arc<Gate>,
     /// The recipients of moves.
     pub notify: Vec<NotifyTarget>,
