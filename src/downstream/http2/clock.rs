@@ -160,7 +160,7 @@ struct Pace {
 }
 
 impl Pace {
-    /// `passed` bytes by now: the label of `refused_total` if that is too little.
+    /// Judges the `passed` bytes by now: the label of `refused_total` if they are too few.
     fn judge(&mut self, now: Instant, passed: u64, limits: &Limits) -> Option<&'static str> {
         let progress = self.progress.get_or_insert((now, passed));
         if passed > progress.1 {
