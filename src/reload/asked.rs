@@ -18,7 +18,7 @@ pub enum RequestedMove {
         from_start: bool,
     },
     Approve,
-    /// The evidence of comparisons is forgotten, and the gate begins anew with it.
+    /// Forgets the evidence of comparisons; the gate begins anew, too.
     Reset,
     /// A gate: only if the dial that it judged is still in force.
     Gate {

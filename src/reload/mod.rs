@@ -78,7 +78,7 @@ pub struct Reloader {
     journal: Arc<Journal>,
     /// New dials in the file that the fleet has not decided yet.
     proposals: Proposals,
-    /// Files of the listeners' TLS, read again with the file.
+    /// Reads the files of the listeners' TLS again with the file.
     also: OnceLock<Also>,
     /// The marks of the files of certificates and keys at the last read, in force or refused: when they change, they are read again.
     read: Mutex<Marks>,
