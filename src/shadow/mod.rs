@@ -6,8 +6,8 @@
 //! answers, keeps the evidence and writes it to disk.
 //!
 //! Bounds: copies in flight and bytes of a body for each route, bytes of all bodies held anywhere here ([`HELD_LIMIT`]),
-//! comparisons that wait, time for the whole copy, and where the file says so a share of a processor. A copy that exceeds one is dropped
-//! and counted.
+//! comparisons that wait, time for the whole copy, and where the file says so a share of a processor. A copy or a comparison
+//! that exceeds one is dropped and counted.
 
 mod again;
 mod archive;
