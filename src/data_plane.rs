@@ -1,5 +1,5 @@
-//! The data plane of multilith: what a request passes, and all that it needs. What operates it (the command line, the admin API,
-//! the console, the gate's clock, reloads) is the crate `multilith`, whose root has the map of both.
+//! The data plane of multilith: what a request passes, and all that it needs. The rooms that operate it (the command line, the admin API,
+//! the console, the gate's clock, reloads) are the crate `multilith`, whose root has the map of both.
 //!
 //! Two crates, so that two cores build beside each other: the code of this one is generated while the other is checked.
 

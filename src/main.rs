@@ -1,4 +1,4 @@
-//! The program. Everything is in the library; this is the allocator and the door.
+//! The program. Everything is in the library; this is the allocator and the entry point.
 
 use std::alloc::{GlobalAlloc, Layout};
 use std::process::ExitCode;
@@ -6,7 +6,7 @@ use std::process::ExitCode;
 /// mimalloc by its shortest way: the crate `mimalloc` asks for an alignment each time, which costs more than the allocation.
 struct Allocator;
 
-/// What `mi_malloc` aligns to, for sizes that are no smaller.
+/// The alignment that `mi_malloc` gives, for sizes that are no smaller.
 const ALIGNED: usize = 16;
 
 const fn is_aligned_anyway(layout: Layout) -> bool {

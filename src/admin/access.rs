@@ -23,11 +23,11 @@ pub struct Caller {
 
 /// Says that a program asks: no form and no simple request of a web page can send it.
 const OURS: &str = "x-multilith";
-/// What role `read` may be told by POST: it changes nothing. A whole file is tried for role `operate` alone.
+/// Requests by POST that role `read` may send: they change nothing. A whole file is tried for role `operate` alone.
 const QUESTIONS: [&str; 1] = ["/api/v1/explain"];
 
 /// Refuses foreign hosts and origins: they are how a web page reaches a listener on loopback. A page is ours if it came as this
-/// request did: one by plain http, which anybody on its way may have written, presses nothing by https.
+/// request did: a page by plain http, which any hop on its way may have written, presses nothing by https.
 pub fn from_our_pages(parts: &Parts, request: &RequestHeader, peer: Option<IpAddr>) -> Result<(), Reply> {
     let text = |name| request.headers.get(name).and_then(|value: &http::HeaderValue| value.to_str().ok());
     let host = request.uri.authority().map(http::uri::Authority::as_str).or_else(|| text(header::HOST)).unwrap_or("");

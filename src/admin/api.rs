@@ -114,7 +114,7 @@ async fn regions_told(parts: &Parts) -> Reply {
     regions(parts).await.map_or_else(|why| Reply::problem(503, &why), |all| Reply::json(200, &all))
 }
 
-/// What the regions said last of their routes; none where there is one region. `Err`: why that is not known.
+/// The routes as each region reported them last; none where there is one region. `Err`: why they are not known.
 pub async fn regions(parts: &Parts) -> Result<Vec<RegionSums>, String> {
     let Some(fleet) = parts.app.fleet.clone() else { return Ok(Vec::new()) };
     let said = |why: &dyn Display| format!("etcd of the fleet does not say what the regions counted: {why}");
@@ -124,7 +124,7 @@ pub async fn regions(parts: &Parts) -> Result<Vec<RegionSums>, String> {
     }
 }
 
-/// What is about a window of time.
+/// Answers a query about a window of time.
 fn windowed(query: Option<&str>, answer: impl FnOnce(Window) -> Reply) -> Reply {
     Window::of_query(query).map_or_else(|refused| refused, answer)
 }
@@ -185,7 +185,7 @@ async fn config(parts: &Arc<Parts>) -> Reply {
     Reply::of_work(shown, "the file could not be shown").await
 }
 
-/// What a saved plan was made of.
+/// The versions that a saved plan was made of.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct PlannedReload {
@@ -266,5 +266,5 @@ async fn monolith_only(parts: &Arc<Parts>, caller: &Caller, asked: &ApiRequest, 
 
 /// The API as an `OpenAPI` document; `tests/api` holds the answers against it.
 const OPENAPI: &str = include_str!("openapi.json");
-/// For what etcd of the fleet is asked while somebody waits.
+/// The timeout for requests to the fleet's etcd while a caller waits.
 const ETCD: Duration = Duration::from_secs(3);

@@ -15,7 +15,7 @@ fn is_trusted(parts: &Parts, peer: Option<IpAddr>) -> bool {
     peer.is_some_and(|peer| generation.snapshot.server.trusted.iter().any(|network| network.contains(peer)))
 }
 
-/// A peer in `trusted` says so; from anybody else it is not believed.
+/// A peer in `trusted` says so; another peer is not believed.
 pub fn came_by_https(parts: &Parts, peer: Option<IpAddr>, fields: &HeaderMap) -> bool {
     is_trusted(parts, peer)
         && field(fields, "x-forwarded-proto").is_some_and(|proto| proto.trim().eq_ignore_ascii_case("https"))

@@ -1,4 +1,4 @@
-//! What a person does with the comparisons of a route: forget them, ask one of their requests again.
+//! A person's actions on the comparisons of a route: forget them, ask one of their requests again.
 
 use std::sync::Arc;
 

@@ -80,7 +80,7 @@ pub fn as_json(event: &Event) -> String {
     sse(event.kind, &event.data)
 }
 
-/// The same for those who may look, and no more: a query and a user agent may be about a person.
+/// The same for readers, without personal data: a query and a user agent may be about a person.
 pub fn as_json_for_readers(event: &Event) -> String {
     const PERSONAL: [&str; 2] = ["url.query", "user_agent.original"];
     let Ok(mut data) = serde_json::from_str::<serde_json::Map<_, _>>(&event.data) else { return String::new() };
@@ -160,8 +160,8 @@ pub async fn left(session: &mut ServerSession) {
     drop(session.read_body_or_idle(true).await);
 }
 
-/// What a watcher was not shown, as far as it was not told so: events beyond the budget, whatever their route, and those
-/// that came faster than it read.
+/// Counts the events that a watcher was not shown and not told of: events beyond the budget, whatever their route, and those that came
+/// faster than it read.
 struct LeftOut {
     told: u64,
     missed: u64,

@@ -1,4 +1,4 @@
-//! Wrong tokens: a form takes few of one address in a minute, and whoever gave them, they can be seen.
+//! Wrong tokens: a form takes few of one address in a minute. Those of programs are logged, too.
 
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
@@ -53,7 +53,7 @@ fn count(parts: &Parts, guesses: &Guesses, address: Option<IpAddr>, by: &'static
     tell_failure(parts, address, by);
 }
 
-/// Nobody was let in: each time can be seen. `by`: what was given.
+/// Logs and publishes a failed sign-in. `by`: the kind of credential that was given.
 pub fn tell_failure(parts: &Parts, address: Option<IpAddr>, by: &'static str) {
     let from = address.map_or_else(|| "unknown".to_owned(), |from| from.to_string());
     tracing::warn!(from, by, "what was given to sign in is wrong");
@@ -61,8 +61,8 @@ pub fn tell_failure(parts: &Parts, address: Option<IpAddr>, by: &'static str) {
     events.publish("sign_in", "", || serde_json::json!({ "failed": true, "from": from, "by": by }).to_string());
 }
 
-/// What a program with a wrong token is answered. It does not wait: one with the right token may share its address, and people who sign
-/// in do. The first few of a minute are told.
+/// The answer to a program with a wrong token. It does not wait as a user's sign-in does: one with the right token may share its address.
+/// The first few of a minute are logged.
 pub fn refused_bearer(parts: &Parts, address: Option<IpAddr>) -> Reply {
     let told = &parts.refused_bearers;
     if address.is_none_or(|address| told.may_guess(address, Instant::now())) {

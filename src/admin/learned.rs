@@ -1,4 +1,4 @@
-//! What was learned from traffic: the inventory, and what to do next.
+//! Results of learning from traffic: the inventory, and the next steps.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -134,7 +134,7 @@ fn hour(row: ProgressRow) -> ProgressHour {
     }
 }
 
-/// What to take, to retire and to leave next.
+/// The next routes to take, to retire and to leave.
 pub fn steps(parts: &Parts, generation: &Generation, report: &InventoryReport) -> Vec<NextStep> {
     let released = released(parts);
     let routes: Vec<StandingRoute> =
@@ -147,7 +147,7 @@ fn minutes(of: Duration) -> u32 {
     u32::try_from(of.as_secs() / 60).unwrap_or(u32::MAX)
 }
 
-/// What was answered in thirty days; `None`: the hours that are kept do not go back so far, or cannot be read.
+/// The answers of thirty days; `None`: the hours that are kept do not go back so far, or cannot be read.
 fn answered_lately(parts: &Parts) -> Option<AnsweredLately> {
     let since = (now() / 60).saturating_sub(LONG / 60);
     let began = parts.app.store.progress_since(since.saturating_sub(A_DAY)).ok()?;
@@ -173,7 +173,7 @@ pub fn report(parts: &Parts, generation: &Generation, role: Role) -> InventoryRe
 /// The minute after which what the monolith answered was not asked by the big red button; `None`: it was not released lately.
 fn released(parts: &Parts) -> Option<u32> {
     let at: jiff::Timestamp = parts.app.store.button_released_at()?.parse().ok()?;
-    // What was asked while it was pressed may be learned a moment later.
+    // Requests that came while the button was pressed may be learned a moment later.
     u32::try_from(at.as_second() / 60 + 1).ok()
 }
 
@@ -194,7 +194,7 @@ fn standing(parts: &Parts, generation: &Generation, entry: &RouteInForce, releas
         service: entry.policy.service.map(|id| generation.pool(id).spec().name.to_string()),
         since: Some(released.map_or(since, |released| released.max(since))),
         fallbacks: entry.meters.fallbacks(),
-        // What waits for a verdict may be one.
+        // A pair that waits for a verdict may be a mismatch.
         differs: compared.is_some_and(|report| report.verdicts.mismatch + report.waiting > 0),
     }
 }

@@ -59,7 +59,7 @@ use crate::telemetry::EventFilter;
 use access::Caller;
 use turns::Turns;
 
-/// What the admin listener shows and changes.
+/// The parts of the program that the admin listener shows and changes.
 pub struct Parts {
     pub app: Arc<App>,
     pub reloader: Arc<Reloader>,
@@ -70,7 +70,7 @@ pub struct Parts {
     pub connections: u64,
     /// Wrong tokens in the form.
     pub guesses: Guesses,
-    /// Those of programs, of which so many are told.
+    /// Wrong tokens of programs; limits how many of them are logged.
     pub refused_bearers: Guesses,
     pub last_of_monolith: LastOfMonolith,
 }
@@ -194,7 +194,7 @@ impl HttpServerApp for Desk {
 }
 
 impl Desk {
-    /// What is asked for below `admin_base`, as at the proxy in front: here, too, the cookie of such a page comes back.
+    /// The address of a request below `admin_base`, as at the proxy in front: here, too, the cookie of such a page comes back.
     fn below_base(&self, uri: &http::Uri) -> Option<http::Uri> {
         let path = uri.path_and_query()?.as_str();
         let generation = self.parts.app.in_force.load();
@@ -300,7 +300,7 @@ impl Desk {
         Reply::json(200, &serde_json::json!({ "path": path, "seconds": 60 }))
     }
 
-    /// What a watcher of the live stream wants to hear of.
+    /// The filter of a watcher of the live stream.
     fn watched(&self, session: &ServerSession) -> Result<EventFilter, Reply> {
         if !events::has_room(&self.parts.app.telemetry.events) {
             return Err(Reply::problem(503, "too many are watching already"));

@@ -18,7 +18,7 @@ use crate::message::form_value;
 use crate::migration::dial::By;
 use crate::reload::{self, Author, MoveRequest, NotAnAct, NotMoved, VERBS, WrittenAct, in_words};
 
-/// What of a request's head the API looks at.
+/// The parts of a request's head that the API reads.
 pub struct ApiRequest {
     /// `seq` of the journal that the client saw last.
     if_match: Option<String>,
@@ -140,7 +140,7 @@ pub async fn answer(parts: &Arc<Parts>, caller: &Caller, below: &str, asked: &Ap
     }
 }
 
-/// What the gate of a route says now; `None`: it has none.
+/// The report of a route's gate; `None`: it has none.
 pub(super) fn gate_of(parts: &Parts, route: &str) -> Option<GateReport> {
     let generation = parts.app.in_force.load();
     let entry = generation.named(route)?;

@@ -36,7 +36,7 @@ pub trait PageServer: Send + Sync {
     /// There is a page at this path.
     fn has(&self, path: &str) -> bool;
 
-    /// What is at this path does not end.
+    /// The response at this path does not end.
     fn is_stream(&self, path: &str) -> bool;
 
     /// It does not wait behind other readers: a roll-back, the big red button, a small file.

@@ -37,12 +37,12 @@ struct LearnFor {
 /// A day.
 const LONGEST_LEARNING: u64 = 86_400;
 
-/// What is found in a text, and what it would change.
+/// The findings in a text, and what it would change.
 pub struct Tried {
     pub diagnostics: Vec<Entry>,
     /// The variables that the text names, and that were not read.
     pub variables: Vec<String>,
-    /// What the text includes, as it names it: of these no file is read.
+    /// The files that the text includes, as it names them; none of them is read.
     pub include: Vec<String>,
     /// `None`: it has mistakes.
     pub plan: Option<PlanReport>,
@@ -79,7 +79,7 @@ pub fn tried_all(parts: &Parts, sources: &Arc<Sources>) -> Tried {
     Tried { diagnostics: report_all(&diagnostics, sources).diagnostics, variables, include: Vec::new(), plan }
 }
 
-/// What a text includes, as it names it.
+/// The files that a text includes, as it names them.
 fn includes(text: &str) -> Vec<String> {
     let named = text.parse::<toml::Table>().ok().and_then(|mut table| table.remove("include"));
     match named {
@@ -95,7 +95,7 @@ fn as_sent(text: &str, has_secrets: bool) -> Cow<'_, str> {
 }
 
 /// The file in force, compiled as the text was: without variables and files, and without its secrets where the text has none of its
-/// own, as one from the console's box. What only this process may know is no difference then. `None`: it cannot be compiled so.
+/// own, as one from the console's box. Values that only this process knows are no difference then. `None`: it cannot be compiled so.
 fn in_force_as_sent(in_force: &Sources, sent: &Sources) -> Option<Snapshot> {
     let has_secrets = redacted(sent.text()) != sent.text();
     let mut sources = Sources::default();
@@ -141,7 +141,7 @@ fn whole<'de, D: Deserializer<'de>>(number: D) -> Result<u64, D::Error> {
     Ok(number as u64)
 }
 
-/// `POST /api/v1/plan/learn`: requests are asked what this text asks about, too, for so long; 0 seconds end it, and keep what was
+/// `POST /api/v1/plan/learn`: for the given time, requests are also asked what this text asks about; 0 seconds end that, and keep what was
 /// recorded.
 pub async fn learn(parts: &Arc<Parts>, body: Vec<u8>) -> Reply {
     let parts = Arc::clone(parts);

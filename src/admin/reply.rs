@@ -131,7 +131,7 @@ impl Reply {
         head.insert_header(header::CONTENT_LENGTH, self.body.len())?;
         let kept = if self.immutable { "public, max-age=31536000, immutable" } else { "no-store" };
         head.insert_header(header::CACHE_CONTROL, kept)?;
-        // What this listener says is never a page of another site's frame, and runs no script but its own.
+        // A reply of this listener is never a page of another site's frame, and runs no script but its own.
         head.insert_header(header::X_CONTENT_TYPE_OPTIONS, "nosniff")?;
         head.insert_header(header::CONTENT_SECURITY_POLICY, POLICY)?;
         // With `no-referrer` browsers send `Origin: null` with our own forms, too.

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::status::{RouteStatus, Window};
 
-/// The evidence of the route's gate, or else the failures of both sides in the window of its row. `None`: nobody asked either side.
+/// The evidence of the route's gate, or else the failures of both sides in the window of its row. `None`: neither side was asked.
 pub fn seen(row: &RouteStatus, window: Window) -> Option<Value> {
     of_gate(row).or_else(|| of_window(row, window.length.as_secs()))
 }

@@ -63,7 +63,7 @@ pub struct Status {
     pub version: &'static str,
     pub generation: u64,
     pub uptime_seconds: f64,
-    /// What the figures of routes are about, but for `totals`.
+    /// The window of the routes' figures, but for `totals`.
     pub window_seconds: f64,
     pub monolith_only: bool,
     /// Why the newest text of the file is not in force, if it is not.
@@ -152,7 +152,7 @@ pub struct RouteStatus {
     /// The sides that clients are sent to, as the console draws them.
     #[serde(skip)]
     pub sides: Vec<RouteSide>,
-    /// What the route's gate says; `null`: it has none.
+    /// The report of the route's gate; `null`: it has none.
     pub gate: Option<GateReport>,
     pub dial: DialStatus,
     #[serde(skip)]
@@ -163,10 +163,10 @@ pub struct RouteStatus {
 #[derive(Debug, Clone, Default)]
 pub struct RouteSide {
     pub name: String,
-    /// Who is asked, which of a variant its name does not say.
+    /// The upstream that is asked; the name of a variant does not say it.
     pub upstream: String,
     pub is_monolith: bool,
-    /// What the dial, or its weight in the file, gives it: 0.0 to 1.0.
+    /// Its share by the dial, or its weight in the file: 0.0 to 1.0.
     pub share: f64,
     /// Its place among the meters of the route.
     pub meter: usize,
@@ -282,7 +282,7 @@ fn progress_by_routes(generation: &Generation) -> f64 {
     if all == 0 { 0.0 } else { done as f64 / all as f64 }
 }
 
-/// What the sides of a route answered; a request that fell back stands in both.
+/// Answers of the sides of a route; a request that fell back stands in both.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct SideAnswers {
     pub requests: u64,
@@ -317,7 +317,7 @@ impl RouteFigures<'_> {
         })
     }
 
-    /// What the sides answered, by what was remembered last.
+    /// The answers of the sides, from the totals kept last.
     pub fn answers(&self) -> SideAnswers {
         let mut sum = SideAnswers::default();
         for (_, requests, errors) in self.counts() {

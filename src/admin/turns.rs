@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 const INTERVAL: Duration = Duration::from_millis(1);
 /// The burst: unused time that may be spent at once.
 const SAVED: Duration = Duration::from_millis(250);
-/// What takes long is done one at a time, and then not for this many times as long: a quarter of one processor at most.
+/// Long work is done one at a time, and then not for this many times as long: a quarter of one processor at most.
 const REST: u32 = 3;
 const LONGEST_REST: Duration = Duration::from_secs(1);
 /// The longest wait for a turn.

@@ -14,7 +14,7 @@ pub(super) struct HostPort<'a> {
     pub(super) port: u16,
 }
 
-/// What is wrong with a part of an address.
+/// A fault in a part of an address.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct AddressError {
     pub(super) part: Span,
@@ -89,7 +89,7 @@ pub(super) fn without_user(rest: &str) -> &str {
     rest[..end].rfind('@').map_or(rest, |at| &rest[at + 1..])
 }
 
-/// What to write where a URL stands in the place of an address.
+/// The remedy where a URL stands in the place of an address.
 pub(super) fn without_scheme(text: &str) -> Option<AddressError> {
     let (scheme, rest) = text.split_once("://")?;
     Some(AddressError {

@@ -122,7 +122,7 @@ pub(super) const fn role(written: config::Role) -> Role {
     }
 }
 
-/// What the console may do without a token.
+/// The console's rights without a token.
 pub(super) fn console(server: &config::Server, draft: &mut Draft<'_>) -> Role {
     let named = server.tokens.get().is_some_and(|tokens| !tokens.is_empty());
     if let Some(given) = server.console.given().filter(|_| named || !server.token.is_absent()) {

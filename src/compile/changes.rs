@@ -251,7 +251,7 @@ fn tables(old: &Snapshot, new: &Snapshot) -> Vec<&'static str> {
     those_that_differ(checks).collect()
 }
 
-/// Whether its own table makes an upstream another. What it takes from `[timeouts]` is told once, of that table.
+/// Whether its own table makes an upstream another. Changes that it takes from `[timeouts]` are told once, of that table.
 #[must_use]
 pub fn is_another((old, was): (&Snapshot, &UpstreamSpec), (new, is): (&Snapshot, &UpstreamSpec)) -> bool {
     was != is

@@ -1,4 +1,4 @@
-//! What every step of compiling shares: the text to point into, and the diagnostics so far.
+//! The state that every step of compiling shares: the text to point into, and the diagnostics so far.
 
 use crate::config::{self, Given};
 use crate::diagnostic::{self, Code, Diagnostic, Diagnostics, Span};

@@ -53,7 +53,7 @@ use crate::config;
 use crate::diagnostic::{Code, Diagnostics, Sources};
 use crate::migration::Dial;
 
-/// What became of a file.
+/// The result of compiling a file.
 #[derive(Debug)]
 pub struct Compiled {
     /// `None` exactly if a diagnostic is an error.
@@ -69,7 +69,7 @@ pub fn compile(text: &str, file_name: &str, env: config::Environment<'_>) -> Com
 }
 
 /// The same for a configuration of several files, with routes in another stage and with another weight than they say: where a
-/// gate or a person moved them. What is said of each route is compiled for the stage in force, with its defaults and its rules.
+/// gate or a person moved them. A route's findings are those for the stage in force, with its defaults and its rules.
 #[must_use]
 pub fn compile_all(
     sources: &Arc<Sources>,
@@ -86,7 +86,7 @@ pub fn compile_all(
     diagnostics.extend(sources.found().iter().cloned());
     let mut parsed = config::parse_all(sources, &env, &mut diagnostics);
     routes::put_dials(&mut parsed.file, dials);
-    // What a file that cannot be read has is not missing.
+    // A table of a file that cannot be read is not missing.
     let lost = parsed.tables_lost || sources.found().iter().any(|found| found.code == Code::UnreadableFile);
     let mut draft = Draft::new(sources.text(), lost, diagnostics);
     let snapshot = assemble(&parsed.file, sources, &mut draft);

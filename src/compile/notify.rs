@@ -1,4 +1,4 @@
-//! `[notify.NAME]`: who hears of moves.
+//! `[notify.NAME]`: the receivers of moves.
 
 use super::draft::Draft;
 use super::pattern::takes;

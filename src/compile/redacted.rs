@@ -29,13 +29,13 @@ const SECRET: [&str; 15] = [
 ];
 /// The same where they are part of a word.
 const WITHIN: [&str; 3] = ["token", "secret", "password"];
-/// What stands before the secret in `Authorization`.
+/// The words before the secret in `Authorization`.
 const SCHEMES: [&str; 4] = ["basic", "bearer", "digest", "token"];
 /// Tables of header names and values.
 const HEADERS: [&str; 3] = ["set", "add", "headers"];
 
-/// Replaces user and password in URLs, and values of `set`, `add` and `headers` whose name holds a secret. What comes from a
-/// variable is not in the text, and stays as `${NAME}`.
+/// Replaces user and password in URLs, and values of `set`, `add` and `headers` whose name holds a secret. A variable's value is not in the
+/// text, and stays as `${NAME}`.
 #[must_use]
 pub fn redacted(text: &str) -> Cow<'_, str> {
     let (root, _) = DeTable::parse_recoverable(text);
@@ -69,7 +69,7 @@ enum Place {
     Headers,
     /// A `url` is a secret in itself.
     Notify,
-    /// Whatever stands here is a secret.
+    /// Every value here is a secret.
     Secret,
 }
 

@@ -33,7 +33,7 @@ pub(super) fn matching(file: &config::File) -> Matching {
     }
 }
 
-/// What the file says of a limit, else the default.
+/// The limit in the file, else the default.
 fn limit<T: Copy, U>(field: &Field<Limit<T>>, default: Option<U>, read: impl Fn(T) -> U) -> Option<U> {
     match field.get() {
         Some(Limit(given)) => given.map(read),

@@ -83,7 +83,7 @@ pub struct Acme {
     pub tls_alpn: bool,
 }
 
-/// What may be done on the admin listener.
+/// The rights on the admin listener.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
     /// Look, and ask what would be.
@@ -100,7 +100,7 @@ pub struct AdminToken {
     pub role: Role,
 }
 
-/// People whom a proxy in front of the console has signed in.
+/// Users that a proxy in front of the console has signed in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TrustedUser {
     pub header: HeaderName,
@@ -121,7 +121,7 @@ pub struct ServerSettings {
     pub admin_hosts: Vec<Box<str>>,
     /// Begins and ends with `/`.
     pub admin_base: Box<str>,
-    /// What the console may do on loopback without a token.
+    /// The console's rights on loopback without a token.
     pub console: Role,
     pub trusted_user: Option<TrustedUser>,
     /// 0: one per core.
@@ -203,7 +203,7 @@ impl Default for Limits {
             connections: Some(10_000),
             connections_per_client: None,
             requests_per_connection: None,
-            // What nginx, haproxy and Envoy's guide for edges allow.
+            // The limits that nginx, haproxy and Envoy's guide for edges set.
             http2_streams: 100,
             header_timeout: Some(Duration::from_secs(10)),
             body_timeout: Some(Duration::from_secs(30)),
@@ -290,12 +290,12 @@ pub struct Snapshot {
     pub server: ServerSettings,
     pub matching: Matching,
     pub limits: Limits,
-    /// What `[timeouts]` says: those of upstreams that have none of their own.
+    /// `[timeouts]`, for upstreams that have none of their own.
     pub timeouts: Timeouts,
     pub logs: AccessLog,
     pub tracing: TracingSettings,
     pub inventory: InventorySettings,
-    /// What copies and comparisons may take of one processor; `None`: what requests leave.
+    /// The share of one processor for copies and comparisons; `None`: what requests leave.
     pub copy_cpu: Option<Percent>,
     /// Upper bounds of the latency histograms, in seconds, rising.
     pub buckets: Vec<f64>,
@@ -305,17 +305,17 @@ pub struct Snapshot {
     pub pages: Pages,
     /// The monolith first, then the services in the order of their names.
     pub upstreams: Vec<Arc<UpstreamSpec>>,
-    /// What no route takes gets 404 instead of the monolith.
+    /// A request that no route takes gets 404 instead of the monolith.
     pub monolith_retired: bool,
     /// In the order of their names; `RouteId` is the index.
     pub routes: Vec<Arc<Route>>,
     pub table: RouteTable,
-    /// What `[gate]` says: the steps of routes that have no gate of their own.
+    /// `[gate]`, with the steps of routes that have no gate of their own.
     pub gate_defaults: Arc<Gate>,
     /// The recipients of moves.
     pub notify: Vec<NotifyTarget>,
     pub events: Option<EventsSettings>,
-    /// What is shared with other replicas; `None`: this proxy is alone.
+    /// The state shared with other replicas; `None`: this proxy is alone.
     pub fleet: Option<FleetSettings>,
 }
 

@@ -1,4 +1,4 @@
-//! What holds for every text, and for large ones.
+//! Properties of compiling that hold for every text, and for large ones.
 
 use std::fmt::Write as _;
 

@@ -8,7 +8,7 @@ use crate::client::{Scheme, Url};
 use crate::diagnostic::{Code, Span};
 use crate::endpoint::Address;
 
-/// What a URL says.
+/// The parts of a URL.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct UpstreamUrl {
     pub(super) tls: bool,

@@ -6,7 +6,7 @@ use super::Severity;
 
 macro_rules! codes {
     ($($severity:ident $name:ident $word:literal $meaning:literal)*) => {
-        /// What a diagnostic is about. The word never changes once it is released: scripts match on it.
+        /// The subject of a diagnostic. The word never changes once it is released: scripts match on it.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
         pub enum Code {
             $(#[doc = $meaning] $name,)*

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 /// Stands in messages where a login stood.
 const HIDDEN: &str = "***";
-/// What remedies write for a login is none.
+/// The placeholder in remedies is no login.
 const EXAMPLE: &str = "user:password";
 
 /// The text without users and passwords: `http//admin:pw@host` becomes `http//***@host`.
@@ -50,7 +50,7 @@ pub(super) fn logins(line: &str, quotes: [char; 2]) -> Vec<Range<usize>> {
     found
 }
 
-/// What stands before the `@` of a URL's host.
+/// The part before the `@` of a URL's host.
 fn login(word: &str) -> Option<Range<usize>> {
     let scheme = word.find("://").filter(|scheme| !word[..*scheme].contains('@'));
     let start = scheme.map_or_else(|| broken_scheme(word), |scheme| scheme + 3);

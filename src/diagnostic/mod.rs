@@ -1,4 +1,4 @@
-//! What we say to a person about their file: a code, a place, a label and a remedy.
+//! Diagnostics of an operator's file: a code, a place, a label and a remedy.
 
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
@@ -122,7 +122,7 @@ impl Diagnostics {
 
     /// Puts `${NAME}` in the place of what these variables hold: a password in the wrong line must not become a message.
     pub fn conceal(&mut self, variables: &[(String, String)]) {
-        /// What is shorter is found where it was never meant, and is no secret.
+        /// A shorter value is found where it was never meant, and is no secret.
         const SHORTEST: usize = 8;
         for (name, value) in variables.iter().filter(|(_, value)| value.len() >= SHORTEST) {
             // A message about a control character shows it with an escape.

@@ -9,9 +9,9 @@ use super::{Diagnostic, Span};
 pub struct Sources {
     text: String,
     files: Vec<SourceFile>,
-    /// What the configuration names and does not hold itself, as it was read.
+    /// The files that the configuration names, as they were read.
     extras: Vec<Extra>,
-    /// What reading them showed, such as a file that is not there.
+    /// The findings of reading them, such as a file that is not there.
     found: Vec<Diagnostic>,
 }
 
@@ -31,7 +31,7 @@ pub struct SourceFile {
 pub struct Extra {
     /// As the configuration names it.
     pub path: Arc<str>,
-    /// What it says, or why it cannot be used.
+    /// Its text, or why it cannot be used.
     pub text: Result<Arc<str>, UnusableExtra>,
 }
 
@@ -59,7 +59,7 @@ impl Sources {
         self.files.push(SourceFile { name: name.into(), span: start..start + text.len(), included });
     }
 
-    /// The same files, one of them with another text. What reading them showed is not said again.
+    /// The same files, one of them with another text. The findings of reading them are not said again.
     #[must_use]
     pub fn with_text(&self, name: &str, text: &str) -> Self {
         self.with_texts(|file| if *file.name == *name { text } else { self.text_of(file) })

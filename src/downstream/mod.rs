@@ -19,7 +19,7 @@ use std::io;
 
 use crate::message::Malformed;
 
-/// What went wrong at the client's end of an exchange.
+/// A fault at the client's end of an exchange.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientFault {
     /// The connection is gone.

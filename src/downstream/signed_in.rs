@@ -1,4 +1,4 @@
-//! What a client's connection keeps between two requests besides its own socket: connections on which the client has signed in.
+//! Upstream connections that a client's connection keeps between two requests: those on which the client has signed in.
 
 use std::time::Instant;
 

@@ -1,4 +1,4 @@
-//! What std cannot do with a socket: cut it off without sending the rest, and ask how much of it arrived.
+//! Calls on a socket that std does not have: cut it off without sending the rest, and ask how much of it arrived.
 
 use std::mem::size_of;
 use std::os::fd::RawFd;

@@ -18,7 +18,7 @@ pub struct Timer {
 }
 
 impl Timer {
-    /// The timer for another task. What it is armed for stays.
+    /// The timer for another task. Its deadline stays.
     #[must_use]
     pub fn hand_over(self) -> Self {
         Self { wakes: false, ..self }
@@ -40,7 +40,7 @@ impl Timer {
             sleep.as_mut().reset(at);
         }
         self.wakes = true;
-        // A task that has done much already would be put off, and the timer would not know whom to wake.
+        // A task that has done much already would be put off, and the timer would have no waker.
         match pin!(unconstrained(sleep.as_mut())).poll(cx) {
             // It was armed for an earlier moment, which has passed since.
             Poll::Ready(()) if sleep.deadline() < at => self.poll(cx, Some(due)),

@@ -27,7 +27,7 @@ pub struct WriteStall {
     look_at: Option<Instant>,
     /// When the measured window began, and what was acknowledged then.
     sample: Option<(Instant, u64)>,
-    /// What was acknowledged at the last look, and when a look last found more than the one before.
+    /// The bytes acknowledged at the last look, and when a look last found more than the one before.
     acknowledged: u64,
     progress_at: Option<Instant>,
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// What is held of a request's body before its endpoint is chosen.
+/// How much of a request's body is held before its endpoint is chosen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum RequestBuffer {
     /// A short body without a length, for a moment: if it ends, it is sent with a length.
@@ -22,7 +22,7 @@ pub struct Buffering {
 }
 
 impl Buffering {
-    /// What this table says, and `base` where it says nothing.
+    /// The settings of this table, and `base` where it says nothing.
     #[must_use]
     pub fn over(self, base: Self) -> Self {
         Self { request: self.request.or(base.request), response: self.response.or(base.response) }

@@ -2,7 +2,7 @@
 
 use super::Health;
 
-/// What the checks so far have shown.
+/// The result of the checks so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CheckState {
     /// Not checked yet.

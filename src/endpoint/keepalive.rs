@@ -13,11 +13,11 @@ const UNSAFE_AT_FIRST: Duration = Duration::from_secs(1);
 const SAFE_AT_FIRST: Duration = Duration::from_secs(4);
 /// A close after a shorter wait says nothing, and connections are used again for at least as long.
 const LEAST: Duration = Duration::from_millis(500);
-/// What was seen counts for so long.
+/// The age up to which an observation counts.
 const COUNTS: Duration = Duration::from_secs(600);
 /// Closes with so little time between them have one cause, and that is not how long each connection had waited.
 const AT_ONCE: Duration = Duration::from_millis(100);
-/// A close counts when no connect was refused for so long around it.
+/// A close counts when no connect was refused within this time around it.
 const SETTLED: Duration = Duration::from_secs(2);
 /// Closes that wait to be settled. More in two seconds are no timeouts.
 const MOST_PENDING: usize = 32;
@@ -26,8 +26,8 @@ const MOST_PENDING: usize = 32;
 const SURE: usize = 5;
 /// Closes that are nearer to each other than this are remembered as the shortest of them.
 const GRAIN: Duration = Duration::from_secs(10);
-/// With `auto`, a connection waits for so long, used or not, so that it is seen when the upstream closes it. The longest default in
-/// wide use that is worth learning is the 30 s of Jetty.
+/// With `auto`, a connection is kept this long, used or not, so that it is seen when the upstream closes it. The longest default in wide
+/// use that is worth learning is the 30 s of Jetty.
 const WATCHED: Duration = Duration::from_secs(35);
 
 /// `keepalive` of an upstream.
@@ -49,7 +49,7 @@ impl Keepalive {
         }
     }
 
-    /// An idle connection of HTTP/1 is kept for so long.
+    /// How long an idle connection of HTTP/1 is kept.
     #[must_use]
     pub const fn kept(self) -> Duration {
         match self {
@@ -58,7 +58,7 @@ impl Keepalive {
         }
     }
 
-    /// What hears of connections that the upstream closes, if anything is to be learned.
+    /// The observer of connections that the upstream closes, if anything is to be learned.
     #[must_use]
     pub const fn learns(self, closes: &Arc<IdleCloses>) -> Option<&Arc<IdleCloses>> {
         match self {
@@ -67,8 +67,8 @@ impl Keepalive {
         }
     }
 
-    /// A connection of HTTP/2 without a request is kept for so long. Its server says which requests it has not taken, so nothing
-    /// has to be learned.
+    /// How long a connection of HTTP/2 without a request is kept. Its server says which requests it has not taken, so nothing has to be
+    /// learned.
     #[must_use]
     pub const fn http2(self) -> Duration {
         match self {
@@ -121,7 +121,7 @@ impl IdleCloses {
         Duration::from_millis(u64::from(within.load(Relaxed)))
     }
 
-    /// The endpoint has closed a connection that had waited for so long.
+    /// The endpoint has closed a connection that had waited for `waited`.
     pub fn closed(&self, at: Instant, waited: Duration) {
         let mut seen = self.seen.lock();
         if seen.refused.is_some_and(|refused| at.saturating_duration_since(refused) < SETTLED) {
@@ -196,7 +196,7 @@ mod tests {
 
     use super::*;
 
-    /// What happens at a time in milliseconds.
+    /// An event at a time in milliseconds.
     enum Event {
         /// A connection was closed after this number of milliseconds without a request.
         Closed(u64),
@@ -204,7 +204,7 @@ mod tests {
     }
     use Event::{Closed, Refused};
 
-    /// What is known at the end, in milliseconds: for safe and for unsafe methods.
+    /// The known times at the end, in milliseconds: for safe and for unsafe methods.
     fn known(events: &[(u64, Event)], end: u64) -> (u128, u128) {
         let began = Instant::now();
         let at = |milliseconds| began + Duration::from_millis(milliseconds);

@@ -1,8 +1,8 @@
-//! What is asked of a cluster and of a container engine.
+//! Registries: clusters and container engines.
 
 use std::path::PathBuf;
 
-/// A service of Kubernetes. What is `None` is taken from the pod that the proxy runs in.
+/// A service of Kubernetes. Fields that are `None` are taken from the pod that the proxy runs in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KubernetesService {
     pub service: Box<str>,

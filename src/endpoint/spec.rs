@@ -92,7 +92,7 @@ pub enum HealthCheck {
     Target,
 }
 
-/// What is asked of an endpoint to see whether it is healthy.
+/// The request that checks an endpoint's health.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HealthRequest {
     pub method: Method,
@@ -200,7 +200,7 @@ impl TlsIdentity {
     }
 }
 
-/// What of a server's certificate is checked.
+/// The checked parts of a server's certificate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Verify {
     /// Its chain and its name.
@@ -215,7 +215,7 @@ pub enum Verify {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct KeyPin(pub [u8; 32]);
 
-/// What a route says of one of the times.
+/// A route's own value of one of the times.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum OwnTimeout {
     /// Nothing: it is the upstream's.
@@ -235,7 +235,7 @@ impl OwnTimeout {
     }
 }
 
-/// What a route says of the times that an upstream may take.
+/// A route's own values of the times that an upstream may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct OwnTimeouts {
     pub connect: OwnTimeout,

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
-/// What stands at the other end of an upstream's connections.
+/// The kind of server at the other end of an upstream's connections.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum TargetSpec {
     #[default]
@@ -31,7 +31,7 @@ pub struct LambdaSpec {
     pub function: Box<str>,
     pub region: Box<str>,
     pub event: EventVersion,
-    /// What requests name as their host; it is signed.
+    /// The host of requests; it is signed.
     pub authority: Box<str>,
     pub credentials: CredentialsSource,
 }

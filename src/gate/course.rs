@@ -16,10 +16,10 @@ const TICK: Duration = Duration::from_secs(10);
 const SECOND: Duration = Duration::from_secs(1);
 /// From this many requests a second on, a tick is a second.
 const BUSY: u64 = 10_000;
-/// The rate of requests is that of so long.
+/// The time over which the rate of requests is measured.
 const RATE_OVER: Duration = Duration::from_secs(60);
 
-/// What a gate is doing.
+/// The state of a gate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum State {
     Off,
@@ -66,7 +66,7 @@ impl State {
     }
 }
 
-/// What the gate wants done, for the loop to do.
+/// A move that the gate wants; the loop makes it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Wanted {
     pub verdict: Verdict,
@@ -74,7 +74,7 @@ pub struct Wanted {
     pub ruling: Arc<Ruling>,
 }
 
-/// What one look found.
+/// The finding of one look.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Finding {
     pub state: State,
@@ -87,7 +87,7 @@ pub struct Finding {
     pub interval: bool,
 }
 
-/// What the course is told at each look.
+/// The input of a course at each look.
 #[derive(Clone, Copy)]
 pub struct RouteNow<'a> {
     pub now: Instant,
@@ -231,7 +231,7 @@ impl Course {
         self.rate.clear();
     }
 
-    /// What the next leader goes on with.
+    /// The evidence that the next leader goes on with.
     pub fn hand_on(&self) -> HandedOn {
         self.judge.hand_on()
     }
@@ -409,7 +409,7 @@ fn next(seen: &RouteNow<'_>) -> Option<Dial> {
     (dial.stage != Stage::Retired).then_some(dial)
 }
 
-/// What the step in force can be judged by.
+/// The kinds of evidence that can judge the step in force.
 fn scene(seen: &RouteNow<'_>) -> Scene {
     let shadow = seen.held.standing.dial.stage == Stage::Shadow;
     let compared = seen.policy.shadow.as_ref().is_some_and(|shadow| shadow.compare.is_some());
@@ -449,7 +449,7 @@ mod tests {
         }
     }
 
-    /// So many of 64 requests of the service failed, and none of the monolith's.
+    /// `failed` of 64 requests of the service failed, and none of the monolith's.
     fn counted(failed: u32) -> Tick {
         let mut tick = Tick::default();
         for side in [&mut tick.monolith, &mut tick.service] {
@@ -460,7 +460,7 @@ mod tests {
         tick
     }
 
-    /// What a gate finds after a tick in which every request of the service failed.
+    /// The finding after a tick in which every request of the service failed.
     fn finds((dial, by): (Dial, By), pause: Pause) -> Finding {
         let (policy, gate, counters) = (policy(dial), Arc::new(Gate::default()), GateCounters::default());
         let mut held = Held::of_file(dial);

@@ -21,7 +21,7 @@ const SILENT_TICKS: u32 = 3;
 /// For etcd and the clock of the leader.
 const SLACK: Duration = Duration::from_secs(3);
 
-/// What was told of this replica's counts.
+/// This replica's reports of its counts.
 #[derive(Debug, Default)]
 pub(super) struct Reports {
     tick: u64,
@@ -34,12 +34,12 @@ pub(super) struct Reports {
 /// Whether this replica judges.
 #[derive(Debug, Clone)]
 pub(super) struct Judgement {
-    /// What this replica is instead, if another one judges.
+    /// This replica's role, if another one judges.
     pub(super) elsewhere: Option<FleetRole>,
     pub(super) obstacle: Option<Obstacle>,
 }
 
-/// What is shown of a route that another replica judges.
+/// The report of a route that another replica judges.
 #[derive(Debug)]
 pub(super) struct JudgedElsewhere {
     from: Source,
@@ -135,12 +135,12 @@ impl Gates {
         self.app.fleet.as_ref().map_or_else(|| counters.totals(), |fleet| fleet.totals(route))
     }
 
-    /// What the leader before this one gathered under the dial in force.
+    /// The evidence that the leader before this one gathered under the dial in force.
     pub(super) fn gathered(&self, route: &str, held: &Held) -> Option<HandedOn> {
         judged(self.app.fleet.as_deref()?, route, held)
     }
 
-    /// What the leader says, on a replica that does not lead. `true`: that is news.
+    /// The leader's report, on a replica that does not lead. `true`: it is news.
     pub(super) fn hear_judged(
         &self,
         route: &str,

@@ -1,4 +1,4 @@
-//! The journal of moves, as moves and the API see it: who, when, why, and the numbers it rested on. The store keeps it.
+//! The journal of moves, as moves and the API see it: author, time, reason, and the numbers it rested on. The store keeps it.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -35,7 +35,7 @@ pub struct NewEntry<'a> {
     pub who: &'a str,
     pub from: Dial,
     pub to: Dial,
-    /// What the file says.
+    /// The dial of the file.
     pub file: Dial,
     pub version: &'a str,
     pub generation: u64,

@@ -1,7 +1,7 @@
 //! The clock of the gates: looks at every gated route once a second, tells what it finds, and moves the dial.
 //!
-//! The rule itself is pure ([`crate::migration::gate`]); a `Course` has the route's time. What moves a dial
-//! lies above this layer and is handed in.
+//! The rule itself is pure ([`crate::migration::gate`]); a `Course` has the route's time. The code that moves the dial lies above this
+//! layer and is handed in.
 
 mod course;
 mod fleet;
@@ -33,7 +33,7 @@ use crate::proxy::{App, Generation, RouteInForce};
 use course::{Finding, RouteNow};
 use watched::Watched;
 
-/// A gate that waits for a person says so again after so long.
+/// The interval of reminders from a gate that waits for a person.
 const REMINDED_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// A step that takes longer is said to be slow, in seconds.
@@ -42,7 +42,7 @@ const DAY: f64 = 86_400.0;
 /// Between two looks.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// After so many routes a look lets readers in: one at ten thousand takes longer than a page should.
+/// The number of routes after which a look lets readers in: a look at ten thousand takes longer than a page should.
 const AT_ONCE: usize = 32;
 
 /// A move that a gate wants.
@@ -82,7 +82,7 @@ pub struct Gates {
     reports: Mutex<fleet::Reports>,
     mover: OnceLock<Mover>,
     routes: Mutex<HashMap<Arc<str>, Watched>>,
-    /// Beside the routes, for readers who ask after thousands of them.
+    /// Beside the routes, for callers that read thousands of them.
     said: Mutex<HashMap<Arc<str>, GateSaid>>,
     looks: AtomicU64,
     looking: OnceLock<Thread>,
@@ -113,14 +113,14 @@ impl Gates {
         }
     }
 
-    /// A dial moved: who asks for a report after this should get one of where the route stands now.
+    /// A dial moved: a report that is read after this should show where the route stands now.
     pub fn look_now(&self) {
         if let Some(looking) = self.looking.get() {
             looking.unpark();
         }
     }
 
-    /// What a gate says now; `None`: the route has none.
+    /// The gate's present report; `None`: the route has none.
     pub fn report(&self, entry: &RouteInForce) -> Option<GateReport> {
         let gate = entry.policy.gate.as_deref()?;
         let looked = self.routes.lock().get(entry.name()).map(Watched::report);
@@ -176,7 +176,7 @@ impl Gates {
                 let obstacle = obstacle.or_else(|| route.fault.map(|_| Obstacle::Fault));
                 let breaker_open = entry.has_breaker() && entry.state.breaker.is_open();
                 let totals = || self.totals(&route.name, counters);
-                // What other replicas counted is not told apart.
+                // Counts of other replicas are not told apart.
                 let counted = |before: &Tick| self.app.fleet.is_some() || counters.counted_since(before);
                 let seen = RouteNow {
                     now,
@@ -267,7 +267,7 @@ impl Gates {
         }
     }
 
-    /// Keeps state and verdict for those who ask. `true`: they are others than before.
+    /// Keeps state and verdict for readers. `true`: they have changed.
     fn says_now(&self, route: &Arc<str>, watched: &mut Watched) -> bool {
         let says = watched.says();
         let changed = watched.told.replace(says) != Some(says);
@@ -321,7 +321,7 @@ impl Gates {
 }
 
 impl Gates {
-    /// Tells those whom the file names.
+    /// Tells the receivers that the file names.
     fn notify(&self, kind: Notice, route: &Arc<str>, why: &str) {
         let verb = if kind == Notice::Waiting { "approve" } else { "gate" };
         self.app.notifier.tell(Message {

@@ -1,4 +1,4 @@
-//! What a gate says: for the API, the journal and the metrics.
+//! A gate's report: for the API, the journal and the metrics.
 
 use std::collections::BTreeMap;
 
@@ -33,7 +33,7 @@ pub struct GateReport {
     pub metrics: BTreeMap<&'static str, Value>,
 }
 
-/// What is missing; `seconds` at the present rate.
+/// The missing evidence; `seconds` at the present rate.
 #[derive(Debug, Clone, Copy, Serialize, PartialEq)]
 pub struct NeedsReport {
     /// `None`: no end in sight.
@@ -102,7 +102,7 @@ impl GateReport {
     }
 }
 
-/// What a gate in this state says: one that was rolled back says no more than that.
+/// The verdict of a gate in this state: one that was rolled back says no more than that.
 pub(super) fn verdict(state: State, ruling: Option<&Ruling>) -> Verdict {
     ruling.filter(|_| state != State::Latched).map_or(Verdict::Hold, |ruling| ruling.verdict)
 }
@@ -188,7 +188,7 @@ pub struct Numbers {
     pub metrics: BTreeMap<&'static str, Value>,
 }
 
-/// What a ruling rests on.
+/// The numbers that a ruling rests on.
 pub fn numbers(ruling: &Ruling, (step, of): (usize, usize)) -> Numbers {
     Numbers { step, of, metrics: metrics(ruling) }
 }

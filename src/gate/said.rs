@@ -1,4 +1,4 @@
-//! What every gate says in two words, for readers of very many of them.
+//! A gate's state in two words, for callers that read thousands of them.
 
 use super::course::State;
 

@@ -1,4 +1,4 @@
-//! What is known of one gated route between two looks. Reports are written when they are asked for: of thousands few ever are.
+//! The state of one gated route between two looks. Reports are written when they are asked for: of thousands few ever are.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -13,13 +13,13 @@ use crate::telemetry::GateShown;
 
 pub(super) struct Watched {
     pub(super) course: Course,
-    /// What the last look found, and when that was.
+    /// The finding of the last look, and its time.
     state: State,
     ruling: Option<Arc<Ruling>>,
     looked: Instant,
     /// The number of the last look at it: a route that is passed over has no gate any more.
     pub(super) look: u64,
-    /// What the replica that judges says of it; `None`: this one does.
+    /// The report of the replica that judges; `None`: this one does.
     pub(super) elsewhere: Option<JudgedElsewhere>,
     /// As it was told last; `None`: not yet.
     pub(super) told: Option<GateSaid>,
@@ -87,7 +87,7 @@ impl Watched {
         }
     }
 
-    /// At the present rate, what is missing comes in so many seconds.
+    /// Seconds until the missing evidence is there, at the present rate.
     pub(super) fn missing_for(&self) -> Option<f64> {
         let ruling = self.ruling.as_deref().filter(|_| self.state != State::Latched)?;
         words::seconds(ruling.needs, self.course.rates(self.looked))

@@ -1,4 +1,4 @@
-//! Headers in which services are told who the client is: what a client itself sends under their names never reaches one.
+//! Headers that tell services the client's identity: what a client itself sends under their names never reaches one.
 
 use http::HeaderName;
 

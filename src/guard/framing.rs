@@ -1,8 +1,8 @@
 //! Refuses what two programs could read in two ways, before anything routes on it.
 //!
 //! The parser of [`crate::message`] has refused what breaks the grammar of HTTP/1 (line ends, raw white space and control
-//! characters in a target, folded lines, a space before the colon). What the grammar allows and two programs may still read
-//! in two ways is refused here, over HTTP/1 and HTTP/2 alike.
+//! characters in a target, folded lines, a space before the colon). Input that the grammar allows and two programs may still read in two
+//! ways is refused here, over HTTP/1 and HTTP/2 alike.
 
 use http::{Method, Version};
 use pingora::http::authority::{RawTargetAuthority, is_http_family_scheme, raw_target_authority};

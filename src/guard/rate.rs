@@ -87,7 +87,7 @@ impl SharedBudget {
         self.asked.load(Relaxed)
     }
 
-    /// From now on this replica may spend so much of it, of 1.
+    /// Sets the share of the budget that this replica may spend from now on, 0.0 to 1.0.
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "from 0 to 1")]
     pub fn set_share(&self, share: f64) {
         self.share.store((share.clamp(0.0, 1.0) * f64::from(WHOLE)).round() as u32, Relaxed);

@@ -104,7 +104,7 @@ impl Frames {
         }
     }
 
-    /// So much of a header is known: is it all?
+    /// Whether the `known` bytes of a header are all of it.
     fn after_header(&self, known: usize) -> At {
         let [_, second, extended @ ..] = self.header;
         let width = match second & 0x7f {

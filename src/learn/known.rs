@@ -49,7 +49,7 @@ impl Learner {
         Ok(learned.give_anew(from))
     }
 
-    /// What was known before a restart, or is after another process let go of the store.
+    /// Restores the inventory from before a restart, or after another process let go of the store.
     pub(super) fn restore_known(&self) {
         let lists = match self.store.learned(KEPT_AS) {
             Ok(Some(kept)) => serde_json::from_slice::<KnownLists>(&kept).ok(),

@@ -1,7 +1,6 @@
 //! Learns the inventory from live requests: their threads copy into rings, one thread of low priority takes what is there.
 //!
-//! Nothing of a client waits for it: a full ring drops, and is counted. What was learned is kept in the store, once a minute
-//! and at the end.
+//! Nothing of a client waits for it: a full ring drops, and is counted. The inventory is kept in the store, once a minute and at the end.
 
 mod figures;
 mod known;
@@ -159,7 +158,7 @@ impl Learner {
         (self.number, ring)
     }
 
-    /// What is known now. Takes milliseconds: not for the threads of requests.
+    /// The inventory of now. Takes milliseconds: not for the threads of requests.
     pub fn report(&self) -> InventoryReport {
         let (mut tree, dropped) = {
             let learned = self.learned.lock();
@@ -227,7 +226,7 @@ impl Learner {
     }
 }
 
-/// What the file names: its routes, and what it says of literals and parameters. Of a file with more the tree takes no more.
+/// Paths that the file names: its routes, and its literals and parameters. Of a file with more the tree takes no more.
 fn templates(snapshot: &Snapshot) -> Vec<(String, bool)> {
     let settings = &snapshot.inventory;
     let literal = settings.literal.iter().map(|literal| (literal.to_string(), false));

@@ -1,4 +1,4 @@
-//! What files name in paths: recorded paths keep it, where every value is replaced.
+//! Words that files name in paths: recorded paths keep them, where every value is replaced.
 
 use std::borrow::Cow;
 use std::collections::{BTreeSet, HashSet};
@@ -68,7 +68,7 @@ impl PathWords {
         Some(Cow::Owned(format!("{}{value}{}", &segment[..start], &segment[end..])))
     }
 
-    /// What a segment of a template asks about, as a set of names has it.
+    /// The name of a template's segment in a set of names.
     #[must_use]
     pub fn name_of(segment: &Segment) -> Option<String> {
         match segment {

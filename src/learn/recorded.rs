@@ -30,7 +30,7 @@ pub struct RecordedRequest {
     /// The endpoint that it is shown under, where the inventory has come to see more values in the path since.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shown: Option<String>,
-    /// What was asked about, and this request had.
+    /// The names asked about that this request had.
     pub asked: Vec<RecordedValue>,
     /// All that was asked about: a place in [`Recorded::names`].
     #[serde(default)]
@@ -63,7 +63,7 @@ pub struct RecordedValue {
     pub hash: u64,
 }
 
-/// What a file asks about: names, the values that its conditions take, and what its paths name.
+/// The questions of a file: names, the values that its conditions take, and the words that its paths name.
 #[derive(Debug, Default, Clone)]
 pub struct AskedNames {
     names: Vec<(ConditionOn, Box<str>, Vec<ConditionKind>)>,
@@ -114,7 +114,7 @@ impl AskedNames {
         Arc::make_mut(&mut self.words).join(&other.words);
     }
 
-    /// What is kept of values in paths.
+    /// The words that recorded paths keep.
     #[must_use]
     pub fn words(&self) -> &Arc<PathWords> {
         &self.words
@@ -197,12 +197,12 @@ struct Cell {
     kept: Vec<RecordedRequest>,
 }
 
-/// What was recorded, ready to be kept or tried on.
+/// Recorded requests, ready to be kept or tried on.
 #[derive(Debug, Default, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Recorded {
     /// The layout; another number is another version.
     pub version: u32,
-    /// `on:name` of what requests were asked about, and `path:word` of what was kept of their paths, by [`RecordedRequest::names`]: other files ask about other things.
+    /// `on:name` and `path:word` that requests were asked about, by [`RecordedRequest::names`]: other files ask about other things.
     pub names: Vec<Vec<String>>,
     pub requests: Vec<RecordedRequest>,
 }

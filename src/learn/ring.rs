@@ -23,7 +23,7 @@ const AGENT_WORDS: usize = 5;
 const AGENT_BYTES: usize = AGENT_WORDS * 8;
 pub const PATH_BYTES: usize = PATH_WORDS * 8;
 
-/// What is copied of an exchange that an upstream answered: of its head the method, the path as sent and the user agent.
+/// The copied parts of an exchange that an upstream answered: of its head the method, the path as sent and the user agent.
 #[derive(Debug, Clone, Copy)]
 pub struct Answered<'a> {
     pub head: &'a RequestHead,
@@ -52,7 +52,7 @@ pub struct Taken {
     pub weight: u32,
 }
 
-/// What most requests write stands in the first two cache lines.
+/// The fields that most requests write stand in the first two cache lines.
 #[derive(Default)]
 #[repr(C, align(64))]
 struct Slot {
@@ -239,7 +239,7 @@ impl ExchangeRing {
         self.dropped.load(Relaxed)
     }
 
-    /// Passes over so many, which must wait: the one that is taken after them stands for them, too.
+    /// Passes over `several` entries, which must wait: the one that is taken after them stands for them, too.
     pub fn skip(&self, several: usize) {
         self.tail.store(self.tail.load(Relaxed).wrapping_add(several), Release);
     }

@@ -35,7 +35,7 @@ pub(super) struct Shapes {
     reservoir: Mutex<Reservoir>,
 }
 
-/// What makes up what is asked.
+/// The questions to requests, by their source.
 #[derive(Default)]
 struct Asking {
     /// By the file in force.
@@ -112,7 +112,7 @@ pub enum UnusableRecording {
 }
 
 impl Shapes {
-    /// Another file is in force. What was recorded under the old one stays: it may lack what the new one asks about.
+    /// Another file is in force. Requests recorded under the old one stay: they may lack what the new one asks about.
     pub(super) fn ask(&self, snapshot: &Snapshot) {
         let mut asking = self.asking.lock();
         asking.file = AskedNames::of(snapshot);
@@ -147,13 +147,13 @@ impl Shapes {
 }
 
 impl Learner {
-    /// What the file in force asks about.
+    /// The names that the file in force asks about.
     pub fn asked(&self) -> Arc<AskedNames> {
         self.shapes.asked.load_full()
     }
 
-    /// Asks requests about what a planned file asks about, too, for so long. What requests are asked about from now on: of paths,
-    /// what the file in force does not name.
+    /// For `time`, requests are also asked what a planned file asks about. Returns what requests are asked about from now on: of paths,
+    /// those that the file in force does not name.
     pub fn ask_for_plan(&self, planned: AskedNames, time: Duration) -> Vec<String> {
         let mut asking = self.shapes.asking.lock();
         asking.planned = Some((planned, Instant::now() + time));
@@ -184,7 +184,7 @@ impl Learner {
         }
     }
 
-    /// What was recorded so far. Takes milliseconds, as [`Learner::report`] does.
+    /// The requests recorded so far. Takes milliseconds, as [`Learner::report`] does.
     pub fn recorded(&self) -> Recorded {
         let names = self.shapes.asking.lock().sets.clone();
         let mut requests = self.shapes.reservoir.lock().all();

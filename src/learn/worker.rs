@@ -19,8 +19,8 @@ const A_SECOND: f64 = 2_000.0;
 /// Requests of each thread that are recorded between two looks; each costs a few microseconds.
 const RECORDED_A_LOOK: u64 = 4;
 const SAVE: Duration = Duration::from_secs(60);
-/// Recorded requests are kept at so many saves after the start, so that `plan` has some soon, and then at every so manieth:
-/// they are more.
+/// Recorded requests are kept at each of the first 5 saves after the start, so that `plan` has some soon, and then at every fifth: they are
+/// more.
 const SHAPES_EVERY: u32 = 5;
 /// Between two counts of endpoints for the metrics.
 const COUNT: Duration = Duration::from_secs(15);
@@ -38,7 +38,7 @@ struct Worker {
     /// Exchanges that may be learned from now.
     credit: f64,
     looked: Instant,
-    /// What each ring was offered, and what all had dropped, at the last look.
+    /// Exchanges offered to each ring, and dropped by all, at the last look.
     offered: Vec<u64>,
     dropped: u64,
 }

@@ -35,11 +35,11 @@ pub struct HttpListener {
     gauge: IntGauge,
     /// `None`: a plain listener.
     tls: Option<Arc<ListenerTls>>,
-    /// Those that serve; one of them accepts.
+    /// The threads that serve; one of them accepts.
     threads: Arc<Threads>,
 }
 
-/// What ended the wait for a request.
+/// The end of the wait for a request.
 enum Waited {
     Arrived(Arrived),
     /// No complete head came in time. `begun`: a part of it did.
@@ -303,7 +303,7 @@ async fn serve_stream(
     }
 }
 
-/// A client that is still sending is read for so long where the file sets no limit.
+/// How long a client that is still sending is read where the file sets no limit.
 const LINGER: Duration = Duration::from_secs(30);
 
 /// Ends a connection in order: with TLS, the client is told that nothing was cut off.
@@ -417,9 +417,8 @@ impl HttpListener {
     }
 }
 
-/// Idle connections end at once when no process serves here any more; so much later when a successor does, so that a client
-/// which is about to use its connection gets its response, and is told with it to open another. A client that has just connected
-/// has a request on its way.
+/// Idle connections end at once when no process serves here any more, and after this time when a successor does: a client which is about to
+/// use its connection gets its response, and is told with it to open another. A client that has just connected has a request on its way.
 const GRACE: Duration = Duration::from_secs(3);
 
 /// Whether the server stops, as one connection has heard.

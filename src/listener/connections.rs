@@ -18,7 +18,7 @@ pub struct Connections {
     open: AtomicI64,
     /// A successor has the listeners.
     handed_over: AtomicBool,
-    /// Those of each client, kept only where they are limited.
+    /// The connections of each client, counted only where they are limited.
     clients: Mutex<HashMap<[u8; 16], u64>>,
     /// Tells tunnels that the server goes. Each of them listens.
     going_away: watch::Sender<bool>,

@@ -1,4 +1,4 @@
-//! A client's connection from its accept to its end: who may have one, the addresses a balancer tells, TLS, on which thread it is
+//! A client's connection from its accept to its end: limits on connections, the addresses a balancer tells, TLS, on which thread it is
 //! served, and one request after another.
 
 mod connection;

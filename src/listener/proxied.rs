@@ -18,12 +18,12 @@ use crate::message::{ProxiedAddresses, ProxyHeader};
 /// Read at once: a header is short, and what comes with it is given back.
 const PIECE: usize = 4096;
 
-/// What stood in front.
+/// The front of a connection: its header, if there was one.
 #[derive(Debug, Default)]
 pub struct Front {
-    /// Those that the header names; `None`: there was none, or it names none.
+    /// The addresses that the header names; `None`: there was none, or it names none.
     pub addresses: Option<ProxiedAddresses>,
-    /// What was read behind it.
+    /// The bytes that were read behind it.
     pub unread: BytesMut,
 }
 
@@ -38,7 +38,7 @@ pub enum NoFront {
     Closed,
 }
 
-/// Reads the header of a connection, within so long.
+/// Reads the header of a connection, within `limit`.
 pub async fn receive(
     socket: &mut Socket,
     rule: ProxyProtocol,
@@ -46,7 +46,7 @@ pub async fn receive(
     limit: Option<Duration>,
 ) -> Result<Front, NoFront> {
     if !trusted {
-        // What it sends is read as a request, and a header is none.
+        // The peer's bytes are read as a request, and a header is none.
         return if rule == ProxyProtocol::Require { Err(NoFront::Refused) } else { Ok(Front::default()) };
     }
     let mut unread = BytesMut::new();

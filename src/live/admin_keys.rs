@@ -37,7 +37,7 @@ impl BadToken {
     }
 }
 
-/// Those in force. None: every client that reaches the listener may use it.
+/// The tokens in force. None: every client that reaches the listener may use it.
 #[derive(Default)]
 pub struct AdminKeys(ArcSwap<Vec<Arc<AdminKey>>>);
 

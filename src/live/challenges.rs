@@ -16,7 +16,7 @@ pub struct Challenges {
 }
 
 impl Challenges {
-    /// What a request for this path is answered with; `None`: it goes its way.
+    /// The response to a request for this path; `None`: it goes its way.
     pub fn proof(&self, path: &[u8]) -> Option<Arc<str>> {
         if !self.any.load(Relaxed) {
             return None;

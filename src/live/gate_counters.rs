@@ -1,4 +1,4 @@
-//! What a route with a gate counts of each request: by the side that was assigned, whichever side answered in the end.
+//! Counts of each request on a route with a gate: by the side that was assigned, whichever side answered in the end.
 
 use std::sync::atomic::{AtomicU16, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::migration::gate::{Discordant, GROUPS, LATE_BUCKETS, Limit, QUANTILES, SideCounts, Tick, late_bucket};
 use crate::migration::{Bucket, Side};
 
-/// What became of one request, for its assigned side.
+/// The outcome of one request, for its assigned side.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RequestOutcome {
     /// A status of 500 and above, no answer, or the monolith had to answer instead.
@@ -20,7 +20,7 @@ pub enum RequestOutcome {
 pub struct PairSide {
     pub failed: bool,
     pub took: Duration,
-    /// Of that, at most so long this program kept the answer waiting, and not the side.
+    /// Of that, the most that this program, and not the side, kept the answer waiting.
     pub waited: Duration,
 }
 
@@ -184,7 +184,7 @@ impl GateCounters {
         }
     }
 
-    /// Whether a request, a comparison or a pair was counted since these totals. What is counted of each behind that is not looked at.
+    /// Whether a request, a comparison or a pair was counted since these totals. Counts of their results follow these and are not read.
     pub fn counted_since(&self, totals: &Tick) -> bool {
         let asked = |counters: &SideCounters, before: &SideCounts| {
             counters.asked.iter().zip(before.asked).any(|(count, before)| count.load(Relaxed) != before)
@@ -234,7 +234,7 @@ impl PairCounters {
 }
 
 impl SideCounters {
-    /// What is counted last is read first, so that no failure is seen without its request.
+    /// Counts that are written last are read first, so that no failure is seen without its request.
     fn totals(&self) -> SideCounts {
         let beyond = Box::new(std::array::from_fn(|quantile| read(&self.beyond[quantile])));
         let late = Box::new(read(&self.late));

@@ -27,7 +27,7 @@ pub struct RouteState {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Held {
     pub standing: Standing,
-    /// What the file says.
+    /// The file's dial.
     pub file: Dial,
     /// When the dial came to where it stands, as RFC 3339; `None`: with the file.
     pub since: Option<Arc<str>>,
@@ -108,7 +108,7 @@ impl Live {
         }
     }
 
-    /// What an authority of certificates is about to ask for.
+    /// The open challenges of certificate authorities.
     pub const fn challenges(&self) -> &Arc<Challenges> {
         &self.challenges
     }

@@ -1,4 +1,4 @@
-//! The folder of what outlives the process, readable and writable by its user alone.
+//! The folder for files that outlive the process, readable and writable by its user alone.
 
 use std::fs::{self, DirBuilder, Permissions};
 use std::io;
@@ -7,7 +7,7 @@ use std::path::Path;
 
 const PRIVATE: u32 = 0o700;
 const OTHERS: u32 = 0o077;
-/// What stands in it. A folder that holds anything else, such as `/var/lib`, is not ours to close.
+/// The names in it. A folder that holds anything else, such as `/var/lib`, is not ours to close.
 const OURS: [&str; 4] = ["acme", "evidence", "monolith-only", "upgrade.sock"];
 const PREFIX: &str = "multilith";
 

@@ -17,7 +17,7 @@ impl From<NotChunks> for Malformed {
     }
 }
 
-/// What stands between two bytes.
+/// The place between two bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum At {
     /// In a chunk-size line, with the number of digits that were read.
@@ -74,7 +74,7 @@ impl ChunkReader {
         self.at == At::Over
     }
 
-    /// Cuts the next piece off the front of `unread`. `None`: more bytes are needed. What follows the body is left there.
+    /// Cuts the next piece off the front of `unread`. `None`: more bytes are needed. Bytes behind the body are left there.
     ///
     /// # Errors
     /// [`NotChunks`] at the first byte that cannot stand where it does.

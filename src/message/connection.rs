@@ -1,4 +1,4 @@
-//! What a head of HTTP/1 says of its connection, and of the length of its body.
+//! Reads from a head of HTTP/1 whether its connection stays, and the length of its body.
 
 use http::Version;
 

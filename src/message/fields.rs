@@ -6,7 +6,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::{Excerpt, Name, Span};
 
-/// What a field is looked up by. Names are compared without case.
+/// The key by which a field is looked up. Names are compared without case.
 #[derive(Debug, Clone, Copy)]
 pub enum Key<'a> {
     Known(Name),

@@ -8,7 +8,7 @@ use super::{Fields, Name};
 
 /// The field, or trailer, that says how a call ended.
 pub const GRPC_STATUS: &str = "grpc-status";
-/// What a person reads of it, percent-encoded.
+/// The message for a person, percent-encoded.
 pub const GRPC_MESSAGE: &str = "grpc-message";
 
 const CALL: &[u8] = b"application/grpc";
@@ -73,7 +73,7 @@ impl GrpcStatus {
     /// The statuses of HTTP that say the same (google.rpc.Code): of a failure 5xx, of a refusal 4xx.
     const HTTP: [u16; 17] = [200, 499, 500, 400, 504, 404, 409, 403, 429, 400, 409, 400, 501, 500, 503, 500, 401];
 
-    /// What a head, or trailers, say. `None`: nothing.
+    /// The status in a head, or in trailers. `None`: there is none.
     #[must_use]
     pub fn of(fields: &Fields) -> Option<Self> {
         fields.get(GRPC_STATUS).map(Self::read)
@@ -86,7 +86,7 @@ impl GrpcStatus {
         code.filter(|code| usize::from(*code) < Self::NAMES.len()).map_or(Self::UNKNOWN, Self)
     }
 
-    /// What a status of HTTP, of a response of our own, is called in gRPC.
+    /// The gRPC status for a response of our own with this status of HTTP.
     #[must_use]
     pub const fn from_http(status: u16) -> Self {
         match status {

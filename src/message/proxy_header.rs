@@ -18,7 +18,7 @@ pub struct ProxiedAddresses {
     pub destination: SocketAddr,
 }
 
-/// What the first bytes of a connection are.
+/// The result of reading the first bytes of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ProxyHeader {
     /// More bytes decide.
@@ -147,7 +147,7 @@ fn ends<A: std::str::FromStr + Into<IpAddr>>(
 }
 
 fn binary(bytes: &[u8]) -> ProxyHeader {
-    // What is known to be wrong is not waited for.
+    // A header that is known to be wrong is not waited for.
     let command = bytes.get(V2.len()).copied();
     if command.is_some_and(|command| !matches!(command, 0x20 | 0x21)) {
         return ProxyHeader::Malformed;
@@ -160,7 +160,7 @@ fn binary(bytes: &[u8]) -> ProxyHeader {
         return ProxyHeader::Malformed;
     }
     let Some(body) = bytes.get(FIXED_V2..length) else { return ProxyHeader::Incomplete };
-    // A command LOCAL may name addresses, which say nothing. Those of Unix sockets and datagrams are no client's.
+    // A command LOCAL may name addresses, which say nothing. Addresses of Unix sockets and datagrams are no client's.
     let addresses = match (command, family) {
         (0x21, 0x11) => two::<4>(body),
         (0x21, 0x21) => two::<16>(body),

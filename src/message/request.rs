@@ -33,11 +33,11 @@ impl RequestHead {
         Self { method, version, fields, target: Span::new(0, target.len()), path_length, authority: None }
     }
 
-    /// Reads the head of a request of HTTP/1: all bytes from the first of the method up to and with the empty line. The target may be any byte above 0x20
-    /// but 0x7F.
+    /// Reads the head of a request of HTTP/1: all bytes from the first of the method up to and with the empty line. The target may be any
+    /// byte above 0x20 but 0x7F.
     ///
     /// # Errors
-    /// What breaks the grammar of RFC 9112, a line that ends in LF alone unless `bare_line_feeds`, more fields than can be, a
+    /// A head that breaks the grammar of RFC 9112, a line that ends in LF alone unless `bare_line_feeds`, more fields than can be, a
     /// version that is not HTTP/1.
     pub fn parse(bytes: &[u8], bare_line_feeds: bool) -> Result<Self, Malformed> {
         if !bare_line_feeds && has_bare_line_feed(bytes) {

@@ -10,7 +10,7 @@ use super::{Fields, Malformed, Span};
 #[derive(Debug, Clone)]
 pub struct ResponseHead {
     pub status: StatusCode,
-    /// What the sender speaks: HTTP/1.0, HTTP/1.1 or HTTP/2.
+    /// The sender's version: HTTP/1.0, HTTP/1.1 or HTTP/2.
     pub version: Version,
     pub fields: Fields,
     reason: Option<Span>,
@@ -30,7 +30,7 @@ impl ResponseHead {
     /// are read as servers mean them.
     ///
     /// # Errors
-    /// What is not HTTP/1.0 or 1.1; `status` of the error has no meaning here.
+    /// A head that is not HTTP/1.0 or 1.1; `status` of the error has no meaning here.
     pub fn parse(bytes: &[u8]) -> Result<Self, Malformed> {
         const BAD: Malformed = Malformed::because("head");
         let mut config = httparse::ParserConfig::default();
@@ -96,7 +96,7 @@ fn has_fold(bytes: &[u8]) -> bool {
     pairs.fold(0, |found, (end, next)| found | (is(*end, b'\n') & (is(*next, b' ') | is(*next, b'\t')))) != 0
 }
 
-/// What stands behind the status, byte for byte: the parser drops a phrase that is not ASCII.
+/// The phrase behind the status, byte for byte: the parser drops a phrase that is not ASCII.
 fn reason(bytes: &[u8]) -> Option<Span> {
     let start = bytes.iter().position(|byte| !matches!(byte, b'\r' | b'\n'))?;
     let line = &bytes[start..start + memchr::memchr(b'\n', &bytes[start..])?];

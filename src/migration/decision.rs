@@ -1,4 +1,4 @@
-//! The decision: which side answers, why, who may answer instead, and where a copy goes.
+//! The decision: the side that answers, the reason, the fallback, and where a copy goes.
 
 use std::fmt;
 
@@ -29,7 +29,7 @@ impl Side {
         }
     }
 
-    /// Who is asked.
+    /// The upstream of this side.
     #[must_use]
     pub fn upstream(self, policy: &Policy) -> UpstreamId {
         let known = match self {
@@ -93,7 +93,7 @@ pub enum Breaker {
     Probing,
 }
 
-/// What happens to the copy of a request.
+/// The decision for the copy of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CopyDecision {
     /// The stage sends none.
@@ -105,7 +105,7 @@ pub enum CopyDecision {
     To(UpstreamId),
 }
 
-/// What becomes of a conversation's pin.
+/// The change of a conversation's pin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Pinning {
     None,
@@ -115,7 +115,7 @@ pub enum Pinning {
     Renew(Side),
 }
 
-/// What a decision rests on besides the route's policy.
+/// The input of a decision besides the route's policy.
 #[derive(Debug, Clone, Copy)]
 pub struct Given<'a> {
     pub facts: &'a Facts<'a>,

@@ -30,7 +30,7 @@ impl By {
     }
 }
 
-/// What an entry of the journal did to its route.
+/// The effect of an entry of the journal on its route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Action {
     /// The file's stage or weight changed.
@@ -92,7 +92,7 @@ impl Action {
     }
 }
 
-/// What of an entry decides the dial.
+/// The part of an entry that decides the dial.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DialTurn {
     /// Per route, from 1, without gaps.
@@ -100,7 +100,7 @@ pub struct DialTurn {
     pub action: Action,
     pub by: By,
     pub to: Dial,
-    /// What the file said at that time.
+    /// The file's dial at that time.
     pub file: Dial,
     /// The gate's `version` at that time.
     pub version: Box<str>,
@@ -169,15 +169,15 @@ impl Standing {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Left {
     pub standing: Standing,
-    /// What the file said then.
+    /// The file's dial then.
     pub file: Dial,
     /// The gate's `version` then.
     pub version: Box<str>,
 }
 
 impl Left {
-    /// What is in force under the file of now: what was left, as long as the file says what it said; else the file's own dial.
-    /// A pause outlives a changed file; a new version unlatches.
+    /// The standing under the file of now: what was left, as long as the file says what it said; else the file's own dial. A pause outlives
+    /// a changed file; a new version unlatches.
     #[must_use]
     pub fn under(&self, file: Dial, version: &str) -> Standing {
         let left = &self.standing;
@@ -237,7 +237,7 @@ impl NoMove {
     }
 }
 
-/// What a person asks for: one step, or a place.
+/// A person's wish: one step, or a place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Wish {
     pub stage: Option<Stage>,

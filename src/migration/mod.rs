@@ -1,4 +1,4 @@
-//! Decides who answers a request: a pure function of a route's policy, what is known of the request, and the dial.
+//! Decides which side answers a request: a pure function of a route's policy, what is known of the request, and the dial.
 
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 

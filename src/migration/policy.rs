@@ -1,4 +1,4 @@
-//! What a route says about its migration, compiled: nothing here is parsed or defaulted again.
+//! A route's migration policy, compiled: nothing here is parsed or defaulted again.
 
 use std::fmt;
 use std::sync::Arc;
@@ -172,7 +172,7 @@ fn is_safe_name(method: &str) -> bool {
     matches!(method, "GET" | "HEAD" | "OPTIONS")
 }
 
-/// What is kept of fields that differ.
+/// The form in which examples of fields that differ are kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Examples {
     /// The values, redacted.
@@ -202,7 +202,7 @@ pub struct Follow {
     pub within: Duration,
 }
 
-/// What of two answers is compared, and what counts. Paths are written as in the file and checked.
+/// The parts of two answers that are compared, and what counts. Paths are written as in the file and checked.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CompareSettings {
     /// `None`: presence of all, and the values of those that clients rely on.
@@ -258,7 +258,7 @@ pub struct Dial {
     pub weight: Percent,
 }
 
-/// All that a route says about who answers.
+/// All that a route says about which side answers.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Policy {
     /// The dial that the file asks for.

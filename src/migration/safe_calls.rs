@@ -13,7 +13,7 @@ pub struct CallPattern {
     open: bool,
 }
 
-/// What is wrong with a pattern.
+/// The fault of a pattern.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum CallPatternError {
     #[error("a call begins with `/`, as in `/shop.Catalog/GetItem`")]

@@ -43,7 +43,7 @@ pub enum CopiesTo {
     Monolith,
 }
 
-/// What is fixed for a stage, whatever a file says.
+/// The fixed properties of a stage, whatever a file says.
 #[derive(Debug)]
 struct Row {
     word: &'static str,

@@ -1,4 +1,4 @@
-//! What is told, and how each kind of receiver wants it written.
+//! A message, and the form of it for each kind of receiver.
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
@@ -18,7 +18,7 @@ pub struct Message {
     pub route: Box<str>,
     /// One sentence with its figures.
     pub text: String,
-    /// What to type next; empty: nothing.
+    /// The next command to type; empty: none.
     pub command: String,
     /// `file`, `gate`, `person`; empty where nothing moved.
     pub by: Box<str>,

@@ -1,5 +1,5 @@
-//! Tells people and programs of moves: chats, Alertmanager, Grafana. Each of `[notify.NAME]` has a queue of its own; nobody
-//! waits for it, and what finds it full is counted and dropped.
+//! Tells people and programs of moves: chats, Alertmanager, Grafana. Each of `[notify.NAME]` has a queue of its own; no caller waits for
+//! it, and what finds it full is counted and dropped.
 
 mod message;
 mod send;

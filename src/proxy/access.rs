@@ -1,4 +1,4 @@
-//! What a route asks of a client before anything is forwarded: not to come too often, and a token.
+//! The conditions of a route before anything is forwarded: a limit of the client's rate, and a token.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -20,7 +20,7 @@ pub struct Access {
     budgets: Mutex<HashMap<Arc<str>, Arc<SharedBudget>>>,
 }
 
-/// What one route asks; nothing, as a rule.
+/// The conditions of one route; none, as a rule.
 #[derive(Debug, Default)]
 pub struct RouteAccess {
     pub(super) rate: Option<RouteRate>,

@@ -86,7 +86,7 @@ pub fn admit(steps: &Steps, exchange: &mut Exchange) -> Result<(), Failure> {
     let forced = received.forced.as_deref();
     let decision = if chosen.access.asks() {
         enforce::enforce(steps, exchange, &chosen.access, announced.is_some())?;
-        // What a token says is there only now, and what the client said in its place is gone.
+        // The headers of the token's claims are there only now, and the client's own in their place are gone.
         let head = &exchange.head;
         let normal = normalise_bytes(head.path(), &snapshot.matching).map_err(refused_path)?;
         let seen = facts(head, normal.as_str(), announced.as_ref(), exchange.client, exchange.upgrade);
@@ -119,7 +119,7 @@ pub fn admit(steps: &Steps, exchange: &mut Exchange) -> Result<(), Failure> {
     Ok(())
 }
 
-/// What could not be read as a request has an id, too, and a line in the log.
+/// Input that could not be read as a request has an id, too, and a line in the log.
 pub fn identify_malformed(steps: &Steps, exchange: &mut Exchange) {
     exchange.client = exchange.arrival.peer;
     identify(steps, exchange, false);

@@ -1,4 +1,4 @@
-//! What the rooms of a running proxy share.
+//! The parts that the rooms of a running proxy share.
 
 use std::sync::Arc;
 

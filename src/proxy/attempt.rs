@@ -17,7 +17,7 @@ use crate::message::{Name, Piece, RequestHead, ResponseHead};
 use crate::migration::Side;
 use crate::upstream::EndpointFailure;
 
-/// What follows a failure.
+/// The step after a failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Next {
     /// Another attempt.
@@ -26,7 +26,7 @@ pub enum Next {
     Stop(Failure),
 }
 
-/// What is known of an attempt that failed.
+/// A failed attempt.
 #[derive(Debug, Clone, Copy)]
 pub struct Failed {
     pub failure: Failure,
@@ -87,8 +87,8 @@ fn next_attempt(exchange: &mut Exchange, now: Instant) -> Option<Attempt> {
     Some(Attempt { lease: Some(lease), ..Attempt::default() })
 }
 
-/// The client could not be identified, so the service is not asked: the attempt counts as one that found no connection. `counts`: that is a failure
-/// of the service side.
+/// The client could not be identified, so the service is not asked: the attempt counts as one that found no connection. `counts`: that is a
+/// failure of the service side.
 pub fn unidentified(steps: &Steps, exchange: &mut Exchange, counts: bool) -> Result<(), Failure> {
     exchange.failure = Some(Failure::Unidentified);
     if let Some(side) = exchange.meter_side() {
@@ -151,7 +151,7 @@ pub fn may_be_silent(head: &RequestHead) -> bool {
     says(Name::Accept, "text/event-stream") || says(Name::ContentType, "application/grpc")
 }
 
-/// What becomes of a response whose head is there.
+/// The decision about a response whose head is there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HeadOutcome {
     /// It goes to the client.
@@ -217,7 +217,7 @@ fn said_failure(exchange: &mut Exchange, head: &ResponseHead) -> Option<Failure>
     call.or_else(|| fallback.statuses.contains(status).then_some(Failure::Status(status)))
 }
 
-/// A piece of the response's body. The end of a call may say that it failed: the client has the response already, so no other endpoint is asked.
+/// A piece of the response's body. The end of a call may say that it failed; the client has the response, so no other endpoint is asked.
 pub fn response_piece(steps: &Steps, exchange: &mut Exchange, piece: &Piece) {
     let status = exchange.status;
     let said = exchange.call.as_mut().and_then(|call| call.failed_at_end(piece, status));
@@ -234,7 +234,7 @@ pub fn response_piece(steps: &Steps, exchange: &mut Exchange, piece: &Piece) {
 pub fn failed(steps: &Steps, exchange: &mut Exchange, failed: Failed) -> Next {
     let Failed { failure, stale, kept, unprocessed, unsent } = failed;
     if failure.nothing_sent() {
-        // The target says itself that nothing was run. What cannot be sent again is not sent to the monolith, either.
+        // The target says itself that nothing was run. A request that cannot be sent again is not sent to the monolith, either.
         return if kept { not_sent(steps, exchange, failure) } else { not_run(steps, exchange, failure) };
     }
     let again = may_send_again(exchange, failure, kept) || unsent && kept;

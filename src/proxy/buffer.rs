@@ -19,7 +19,7 @@ use super::spill::SpillFolder;
 use crate::endpoint::{Buffering, RequestBuffer};
 use crate::message::{Framing, Name, Piece, ResponseHead};
 
-/// A body without a length is waited for so long, from its head.
+/// The wait for a body without a length, from its head.
 const MOMENT: Duration = Duration::from_millis(100);
 /// Shorter pieces are joined: a body in chunks of one byte must not cost more than its bytes.
 const SHORT: usize = 1024;

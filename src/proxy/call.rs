@@ -1,4 +1,4 @@
-//! What the proxy knows of a call of gRPC: how it ended is told by `grpc-status`, in the trailers or in a head without a body.
+//! The end of a gRPC call: `grpc-status`, in the trailers or in a head without a body.
 
 use crate::message::{GrpcStatus, Piece, RequestHead, ResponseHead, is_call, is_web_call};
 

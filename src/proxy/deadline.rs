@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use crate::compile::Limits;
 
-/// What is waited for.
+/// The event that is waited for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Waiting {
     /// More of the request's body.
@@ -63,7 +63,7 @@ impl Deadline {
         self.at.into_iter().chain(self.limit).min()
     }
 
-    /// What has passed by now.
+    /// The deadline that has passed by now.
     #[must_use]
     pub fn expired(&self, now: Instant) -> Option<Expired> {
         if self.limit.is_some_and(|limit| limit <= now) {
@@ -81,7 +81,7 @@ impl Deadline {
 /// How long a piece of a response may wait on one stream of HTTP/2. A connection on which nothing moves is ended after
 /// `write_timeout`; on one that moves, a stream may be slow because others are fast, but not slower than `min_rate`.
 pub fn patience_with_stream(limits: &Limits) -> Option<Duration> {
-    /// What waits for the client's window at most.
+    /// The most bytes that wait for the client's window.
     const WAITS: u64 = 64 * 1024;
     const SLOWEST: u64 = 240;
     let rate = limits.min_rate.filter(|rate| *rate > 0).unwrap_or(SLOWEST);

@@ -38,7 +38,7 @@ pub async fn refuse(steps: &Steps, client: &mut ClientEnd<'_>, exchange: &mut Ex
     after
 }
 
-/// What the client's connection keeps goes with each of its requests, and back.
+/// The connections on which the client has signed in go with each of its requests, and back.
 const fn swap_signed_in(client: &mut ClientEnd<'_>, exchange: &mut Exchange) {
     if let ClientEnd::Http1(conn) = client {
         std::mem::swap(&mut conn.signed_in, &mut exchange.signed_in);

@@ -58,7 +58,7 @@ pub async fn connect(exchange: &Exchange) -> Result<End, ConnectError> {
     End::connect(&peer, connect_limit(exchange), (key, versions), idle).await
 }
 
-/// What this future gives, or why it is not waited for any longer: the client has left.
+/// The output of `work`; it is an error if the client leaves first.
 pub async fn while_client_stays<T>(
     client: &mut ClientEnd<'_>,
     began: Instant,

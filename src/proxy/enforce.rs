@@ -53,8 +53,8 @@ fn take_token(steps: &Steps, exchange: &mut Exchange, asked: &RouteAccess) -> Re
     if status.limited { Err(Failure::Refused { status: 429, reason: "rate_limit" }) } else { Ok(()) }
 }
 
-/// Where a token is not required, a request without one passes, as does a preflight: a browser's preflight never carries a token (Fetch, section
-/// 4.8). Nothing that only a token may say passes with it.
+/// Where a token is not required, a request without one passes, as does a preflight: a browser's preflight never carries a token (Fetch,
+/// section 4.8). Nothing that only a token may say passes with it.
 fn check_token(exchange: &mut Exchange, rule: &TokenRule, preflight: bool) -> Result<(), Failure> {
     let request = &mut exchange.head;
     if preflight || !rule.required && !jwt::is_shown(&request.fields) {

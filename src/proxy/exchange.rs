@@ -53,7 +53,7 @@ pub struct Exchange {
     /// How the request's body is framed.
     pub framing: Framing,
     pub client: Option<IpAddr>,
-    /// What an upstream is told of the client; `None`: the head says it itself.
+    /// The description of the client for an upstream; `None`: the head has it already.
     pub forwarded: Option<ForwardedHeaders>,
     /// The headers in which the servers of `auth` describe the client to the service.
     pub identity: Option<Box<ClientIdentity>>,
@@ -88,11 +88,11 @@ pub struct Exchange {
     pub http1_alone: bool,
     /// Why the monolith answers instead of the service.
     pub fallback: Option<Failure>,
-    /// What the client is told if there is no response from an upstream.
+    /// The answer to the client if there is no response from an upstream.
     pub failure: Option<Failure>,
     pub body: BodyState,
     pub upgrade: bool,
-    /// The peer may carry requests of several clients on its connection: it is trusted and says for whom it speaks.
+    /// The peer may carry requests of several clients on its connection: it is trusted and names the client.
     pub for_others: bool,
     /// The client came with TLS, here or to a trusted proxy before us.
     pub secure: bool,
@@ -111,7 +111,7 @@ pub struct Exchange {
     pub bytes_out: u64,
     /// The request's own limit.
     pub body_limit: Option<u64>,
-    /// What an authority asks for, behind `Failure::Proof`.
+    /// The response to an ACME authority's challenge, with `Failure::Proof`.
     pub proof: Option<Arc<str>>,
     /// The client's bucket, where its route limits rates.
     pub rate_limit: Option<RateLimitStatus>,
@@ -161,7 +161,7 @@ impl Mirror {
     }
 }
 
-/// What passed of the request body.
+/// The progress of the request body.
 #[derive(Debug, Default, Clone, Copy)]
 pub struct BodyState {
     pub received: u64,
@@ -262,7 +262,7 @@ impl Exchange {
         side.map(|side| meter_index(&self.route().policy, side))
     }
 
-    /// What the endpoint of the current attempt is told of the trace.
+    /// The trace context for the endpoint of the current attempt.
     pub fn attempt_trace(&self) -> TraceContext {
         self.trace.for_attempt(self.attempts.saturating_sub(1))
     }

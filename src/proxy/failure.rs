@@ -1,4 +1,4 @@
-//! What can go wrong with one request: whose fault, how it is answered, how it is counted. All in this file.
+//! The failures of one request: whose fault each is, its status, its counter. All in this file.
 
 use std::fmt;
 
@@ -44,7 +44,7 @@ pub enum Failure {
     Unauthorized(Rejected),
     /// The server that `auth.forward` names did not let the request pass: its answer is the client's.
     Denied(u16),
-    /// A server that says who the client is gave no answer, or none of use: the service was not asked.
+    /// A server that identifies the client gave no answer, or none of use: the service was not asked.
     Unidentified,
     /// No endpoint may be asked: nothing was sent.
     NoEndpoint,
@@ -56,7 +56,7 @@ pub enum Failure {
     Timeout,
     /// The connection ended before the answer did.
     Reset,
-    /// What came is not HTTP.
+    /// The bytes are not HTTP.
     Protocol,
     /// The endpoint answered with a status that counts as its failure.
     Status(u16),
@@ -203,7 +203,7 @@ impl fmt::Display for Failure {
     }
 }
 
-/// What a fault of the client's end means.
+/// The failure for a fault of the client's end.
 pub fn of_client(fault: &ClientFault) -> Failure {
     match fault {
         ClientFault::Gone(_) | ClientFault::Reset(_) => Failure::ClientGone,

@@ -159,7 +159,7 @@ fn count_for_gate(steps: &Steps, gate: &GateCounters, exchange: &Exchange, statu
     gate.request(exchange.decision.side, bucket, outcome);
 }
 
-/// What the route's comparison hides is hidden in the log as well.
+/// Fields that the route's comparison hides are hidden in the log as well.
 fn hidden(policy: &Policy) -> &[Box<str>] {
     let compare = policy.shadow.as_ref().and_then(|shadow| shadow.compare.as_ref());
     compare.map_or(&[], |compare| &compare.hidden)

@@ -1,4 +1,4 @@
-//! Asks the servers that know who the client is, where a service is to answer. The monolith knows its clients itself.
+//! Asks the servers that identify the client, where a service is to answer. The monolith knows its clients itself.
 
 use std::sync::Arc;
 
@@ -28,7 +28,7 @@ pub async fn identify(steps: &Steps, client: &mut ClientEnd<'_>, exchange: &mut 
     }
 }
 
-/// What follows from the answers.
+/// Acts on the servers' answers.
 pub fn identified(
     steps: &Steps,
     exchange: &mut Exchange,

@@ -21,7 +21,7 @@ pub struct AnsweredRequest<'a> {
     pub endpoint: [&'a str; 2],
 }
 
-/// What one answer's addresses are read with.
+/// The input for reading one answer's addresses.
 pub struct Reverse<'a> {
     /// Hosts under which only the proxy knows the service.
     internal: Vec<&'a str>,

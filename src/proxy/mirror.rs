@@ -29,7 +29,7 @@ pub fn begin(steps: &Steps, exchange: &mut Exchange) {
         CopyDecision::SampledOut => return skip(&copies, exchange, Skipped::SampledOut),
         CopyDecision::Method => return skip(&copies, exchange, Skipped::Method),
         CopyDecision::Upgrade => return skip(&copies, exchange, Skipped::Upgrade),
-        // A sign-in belongs to one connection: on another one a copy would not be signed in, and on the client's it would change the sign-in.
+        // A sign-in belongs to one connection: on another one a copy would not be signed in; on the client's it would change the sign-in.
         CopyDecision::To(_) if sign_in::concerns(exchange) => return skip(&copies, exchange, Skipped::Credentials),
         CopyDecision::To(upstream) => upstream,
     };
@@ -62,7 +62,7 @@ pub fn begin(steps: &Steps, exchange: &mut Exchange) {
     }
 }
 
-/// What is asked about the client before a service gets the copy.
+/// The servers to ask about the client before a service gets the copy.
 fn inquiry(exchange: &Exchange, upstream: UpstreamId) -> Option<Box<Inquiry>> {
     let asks = exchange.route().access.for_copies.as_ref().filter(|_| upstream != UpstreamId::MONOLITH)?;
     Some(Box::new(Inquiry { asks: Arc::clone(asks), forwarded: exchange.forwarded.clone() }))

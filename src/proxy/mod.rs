@@ -72,7 +72,7 @@ use crate::message::{Piece, RequestHead, ResponseHead};
 use attempt::{Failed, HeadOutcome, Next};
 use panic::{Step, caught};
 
-/// What all requests share.
+/// The state that all requests share.
 pub struct Steps {
     pub app: Arc<App>,
     /// Bodies that wait on disk.
@@ -89,7 +89,7 @@ impl Steps {
         caught(self, Step::Admit, exchange, |exchange| admit::admit(self, exchange))
     }
 
-    /// The servers that know who the client is have answered, or not.
+    /// The servers that identify the client have answered, or not.
     pub fn identified(
         &self,
         exchange: &mut Exchange,
@@ -98,7 +98,7 @@ impl Steps {
         caught(self, Step::Identified, exchange, |exchange| identify::identified(self, exchange, identified))
     }
 
-    /// What came is not a request, but it has a line in the log like one.
+    /// Gives input that is not a request its id, so that it has a line in the log like one.
     pub fn admit_malformed(&self, exchange: &mut Exchange) {
         admit::identify_malformed(self, exchange);
     }

@@ -66,7 +66,7 @@ pub fn head(exchange: &Exchange) -> Result<RequestHead, Failure> {
     Ok(head)
 }
 
-/// What a target that is not a server of HTTP is told beside the head that was written for it.
+/// Facts for a target that is not a server of HTTP, beside the head that was written for it.
 pub fn brief(exchange: &Exchange, head: &RequestHead) -> Brief {
     let template = exchange.found.map(|found| exchange.generation.snapshot.table.template(found));
     let route = exchange.route().route.as_deref();
@@ -194,7 +194,7 @@ impl Outbound<'_> {
         Ok(())
     }
 
-    /// What one variant of a split adds, also one of the monolith.
+    /// The changes of one variant of a split, also of one of the monolith.
     fn write_variant(&self, head: &mut RequestHead) {
         if let Side::Variant(index) = self.side
             && let Some(variant) = self.policy.variants.get(usize::from(index))

@@ -1,4 +1,4 @@
-//! What an upstream that is asked under a host of its own says of that host: turned back to the client's.
+//! Addresses of an upstream that has a host of its own: turned back to the client's host.
 
 use std::net::IpAddr;
 

@@ -31,7 +31,7 @@ pub enum Step {
     Finish,
 }
 
-/// Runs a step. What it left half done is thrown away with the exchange.
+/// Runs a step. Its half-done work is thrown away with the exchange.
 pub(super) fn caught<T>(
     steps: &Steps,
     step: Step,
@@ -51,11 +51,11 @@ pub(super) fn caught<T>(
     })
 }
 
-/// What a panic throws.
+/// The payload of a panic.
 pub type Thrown = Box<dyn Any + Send>;
 
-/// Runs a future; a panic in it is its result. What it has left half done must go with it. It comes in a box, so that nothing
-/// that holds it has room for it twice.
+/// Runs a future; a panic in it is its result. Its half-done work must go with it. It comes in a box, so that nothing that holds it has
+/// room for it twice.
 pub fn alone<F: Future + Unpin>(mut future: F) -> impl Future<Output = Result<F::Output, Thrown>> {
     poll_fn(move |cx| match catch_unwind(AssertUnwindSafe(|| Pin::new(&mut future).poll(cx))) {
         Ok(polled) => polled.map(Ok),

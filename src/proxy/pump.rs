@@ -23,10 +23,10 @@ use crate::message::Framing;
 const MOST_INTERIM: usize = 100;
 /// Turns of the loop before other tasks have their own.
 const TURNS: usize = 32;
-/// An upstream that has answered may take so long to read more of an upload.
+/// The time in which an upstream that has answered may read more of an upload.
 const AFTER_RESPONSE: Duration = Duration::from_secs(2);
 
-/// What is left to do of the request.
+/// The remaining work on the request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Upload {
     Open,
@@ -83,7 +83,7 @@ pub struct Pump<'a, 'c> {
     /// Either side may be silent for as long as a tunnel may.
     pub silent: bool,
     pub response: ResponseState,
-    /// What the client has not taken yet, where responses are held.
+    /// The bytes that the client has not taken yet, where responses are held.
     pub held: Option<Box<ResponseBuffer>>,
     /// A deadline of this attempt was set.
     pub armed: bool,
@@ -413,7 +413,7 @@ fn give_back(upstream: End, exchange: &mut Exchange, now: Instant, most: usize) 
     lease.release();
 }
 
-/// What a fault of the upstream's end means, and whether the upstream has not processed the request.
+/// The failure for a fault of the upstream's end, and whether the upstream has not processed the request.
 pub fn of_upstream(exchange: &mut Exchange, fault: &client::UpstreamFault) -> (Failure, bool) {
     if let client::UpstreamFault::Malformed(rule) | client::UpstreamFault::Unwritable(rule) = fault
         && let Some(lease) = &exchange.attempt.lease

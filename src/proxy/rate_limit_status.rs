@@ -1,4 +1,4 @@
-//! What a rate-limited client is told of its bucket.
+//! Headers that tell a rate-limited client the state of its bucket.
 
 use std::time::Duration;
 

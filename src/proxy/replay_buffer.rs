@@ -19,7 +19,7 @@ const SENT: usize = usize::MAX;
 #[derive(Debug, Default)]
 pub struct ReplayBuffer {
     pieces: Vec<Bytes>,
-    /// What follows the pieces, on disk.
+    /// The bytes behind the pieces, on disk.
     spill: Option<Box<Spill>>,
     length: u64,
     /// The last piece.
@@ -49,7 +49,7 @@ impl ReplayBuffer {
         }
     }
 
-    /// A piece that came from the client and is sent later, all of it. What does not fit into memory goes to `place`.
+    /// A piece that came from the client and is sent later, all of it. Pieces that do not fit into memory go to `place`.
     pub fn hold(&mut self, piece: &Piece, place: impl FnOnce() -> SpillFolder) {
         match piece {
             Piece::Data(data) => {

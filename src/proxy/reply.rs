@@ -12,7 +12,7 @@ use super::failure::{Blame, Failure};
 use super::finish;
 use crate::message::{Framing, GrpcStatus, Name, Piece};
 
-/// What becomes of the client's connection.
+/// The fate of the client's connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum After {
     /// It may have another request.
@@ -37,7 +37,7 @@ pub async fn say(client: &mut ClientEnd<'_>, exchange: &mut Exchange, failure: F
     let page = finish::page(exchange, failure).filter(|_| !client.has_answered());
     let Some(page) = page else {
         if failure != Failure::ClientGone {
-            // What was put of a response that breaks off is the client's.
+            // The bytes of a broken-off response that were written are the client's.
             flush(client, end).await;
         }
         client.abort();
@@ -106,7 +106,7 @@ async fn flush(client: &mut ClientEnd<'_>, end: Option<Instant>) -> bool {
     .await
 }
 
-/// What the client's connection may have behind a response that was sent.
+/// The fate of the client's connection behind a response that was sent.
 pub fn after(client: &ClientEnd<'_>) -> After {
     match client {
         ClientEnd::Http1(conn) if conn.may_go_on() => After::Next,

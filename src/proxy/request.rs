@@ -1,4 +1,4 @@
-//! What the steps ask of a request's head.
+//! Reads of a request's head that the steps share.
 
 use std::net::IpAddr;
 

@@ -50,7 +50,7 @@ pub fn prepare(head: &mut ResponseHead, exchange: &mut Exchange) -> Result<(), F
     Ok(())
 }
 
-/// What every response carries, the upstreams' and the proxy's own.
+/// Adds the fields that every response carries, the upstreams' and the proxy's own.
 pub fn sign(head: &mut ResponseHead, exchange: &Exchange) {
     if !head.fields.has(Name::Date) && head.status != StatusCode::SWITCHING_PROTOCOLS {
         head.fields.append(Name::Date, date::now().as_bytes());

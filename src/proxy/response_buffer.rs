@@ -30,7 +30,7 @@ pub struct ResponseBuffer {
     most: u64,
     place: SpillFolder,
     memory: VecDeque<Bytes>,
-    /// What the pieces in memory cost.
+    /// The cost of the pieces in memory, in bytes.
     cost: usize,
     /// Behind what is in memory.
     spill: Option<Spill>,

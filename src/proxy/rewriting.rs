@@ -1,4 +1,4 @@
-//! What is changed in an upstream's response so that two applications live under one origin.
+//! Changes an upstream's response so that two applications live under one origin.
 
 use super::head_edits::{rewrite_cookies, rewrite_location};
 use super::location::{self, AnsweredRequest, Reverse};
@@ -7,8 +7,8 @@ use crate::endpoint::UpstreamId;
 use crate::message::ResponseHead;
 use crate::route::{AnswerEdits, Route};
 
-/// What an upstream says of itself becomes what the client knows: by the route's table where a service has answered, and by the
-/// host that the upstream was asked under.
+/// Turns an upstream's own addresses into those that the client knows: by the route's table where a service has answered, and by the host
+/// that the upstream was asked under.
 pub fn turn_back(head: &mut ResponseHead, route: Option<&Route>, asked: &AnsweredRequest<'_>) {
     if let Some(route) = route
         && asked.from != UpstreamId::MONOLITH

@@ -50,7 +50,7 @@ pub fn resume(exchange: &mut Exchange, now: Instant) -> Option<(Lease, Socket)> 
     Some((lease, exchange.signed_in.swap_remove(at).socket))
 }
 
-/// What becomes of the upstream's connection behind a whole response: given back if any client may have it next.
+/// Decides about the upstream's connection behind a whole response: given back if any client may have it next.
 pub fn keep_apart(exchange: &mut Exchange, upstream: End) -> Option<End> {
     if !exchange.attempt.signed_in && !names_scheme(&exchange.head.fields, Name::Authorization) {
         return Some(upstream);

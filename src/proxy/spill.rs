@@ -18,12 +18,12 @@ use tokio::task::{JoinHandle, spawn_blocking};
 
 /// Written at once, at least; read at once, at most.
 const BATCH: usize = 64 * 1024;
-/// What waits for the disk in memory, at most.
+/// The most bytes that wait in memory for the disk.
 const WAITING: usize = 256 * 1024;
-/// What a piece costs beside its bytes, about.
+/// The cost of a piece beside its bytes, about.
 pub const PIECE: usize = 64;
 
-/// What all bodies on disk share.
+/// The state that all bodies on disk share.
 #[derive(Debug)]
 pub struct Disk {
     used: AtomicU64,
@@ -137,7 +137,7 @@ enum Job {
     Read(JoinHandle<io::Result<Bytes>>),
 }
 
-/// A queue of bytes, most of it on disk. What cannot be written stays in memory, and no more is taken.
+/// A queue of bytes, most of it on disk. Bytes that cannot be written stay in memory, and no more is taken.
 #[derive(Debug)]
 pub struct Spill {
     on_disk: Arc<OnDisk>,
@@ -151,7 +151,7 @@ pub struct Spill {
     tail: VecDeque<Bytes>,
     /// Pieces of the tail that were read.
     tail_read: usize,
-    /// What the tail costs.
+    /// The tail's cost in memory, in bytes.
     cost: usize,
     job: Option<Job>,
     failed: bool,
@@ -286,7 +286,7 @@ impl Spill {
         Some(piece)
     }
 
-    /// What was read and is not read again makes room, unless it is being written.
+    /// Frees the pieces that were read and are not read again, unless they are being written.
     fn forget(&mut self) {
         if self.rereads || self.job.is_some() {
             return;

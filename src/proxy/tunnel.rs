@@ -1,4 +1,4 @@
-//! What passes behind a `101`: bytes both ways, until both ends have said theirs.
+//! Relays the bytes behind a `101` both ways, until both ends have sent theirs.
 //!
 //! Each direction goes on for itself: an end that does not read is still heard, and one that has nothing more to say may still
 //! listen.
@@ -26,8 +26,8 @@ use crate::message::Name;
 const PIECE: usize = 16 * 1024;
 /// An upstream may be as silent to a client that has said its end, and no longer.
 const AFTER_CLIENT: Duration = Duration::from_secs(60);
-/// What a client sends before it hears of the upstream's end is read: with bytes unread, closing would be a reset, and that may
-/// overtake what was said last.
+/// Time to read a client's bytes after the upstream's end: with bytes unread, closing would be a reset, which may overtake the last bytes
+/// that were sent.
 const AFTER_UPSTREAM: Duration = Duration::from_secs(2);
 
 /// A tunnel that has been opened.
@@ -223,7 +223,7 @@ impl Direction {
                 _ => self.rest.len(),
             };
             if length == 0 {
-                // What stands behind our word is not said any more.
+                // Bytes behind our own Close frame are dropped.
                 self.rest.clear();
                 break;
             }

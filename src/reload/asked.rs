@@ -1,4 +1,4 @@
-//! What a person or a gate asks of one route.
+//! Requests of a person or a gate about one route.
 
 use std::borrow::Cow;
 
@@ -18,7 +18,7 @@ pub enum RequestedMove {
         from_start: bool,
     },
     Approve,
-    /// What comparisons have shown is forgotten, and the gate begins anew with them.
+    /// Forgets the evidence of comparisons; the gate begins anew, too.
     Reset,
     /// A gate: only if the dial that it judged is still in force.
     Gate {
@@ -33,10 +33,10 @@ pub(super) const fn begins_anew(asked: RequestedMove) -> bool {
     matches!(asked, RequestedMove::Resume { from_start: true } | RequestedMove::Reset)
 }
 
-/// What the journal says before the reason of such a pause.
+/// The words before the reason of such a pause in the journal.
 pub const ROLL_BACKS_TOO: &str = "roll-backs, too";
 
-/// Why, as the journal has it: what its word does not say stands before what a person says.
+/// The reason in the journal: the part that its action does not say stands before a person's words.
 pub(super) fn in_the_journal(action: Action, reason: &str) -> Cow<'_, str> {
     match (action, reason) {
         (Action::Pause { all: true }, "") => ROLL_BACKS_TOO.into(),

@@ -73,7 +73,7 @@ impl Reloader {
             }
             return;
         }
-        // What cannot be written down is in the log, with the reason.
+        // A failure to write is in the log, with the reason.
         if let Ok((held, _)) = self.write(&route.name, &author, &held, (Action::Fault, standing), (version, generation))
         {
             live.hold(held);

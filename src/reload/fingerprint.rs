@@ -18,7 +18,7 @@ pub fn fingerprint(sources: &Sources) -> String {
 }
 
 impl Reloader {
-    /// What is in force and what the files have, for a plan that was made of both.
+    /// Fingerprints of the configuration in force and of the files, for a plan that was made of both.
     pub fn fingerprints(&self) -> Fingerprints {
         let in_force = fingerprint(&self.app.in_force.load().snapshot.sources);
         Fingerprints { in_force, file: self.source.read().ok().map(|read| fingerprint(&read.sources)) }

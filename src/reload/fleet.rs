@@ -1,4 +1,4 @@
-//! Moves in a fleet: written where all replicas see them, then in force. What a file says is proposed once.
+//! Moves in a fleet: written where all replicas see them, then in force. A new dial in the file is proposed once.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -22,16 +22,16 @@ use crate::migration::Dial;
 use crate::migration::dial::{Action, By, DialTurn, Standing};
 use crate::route::Route;
 
-/// A move waits for etcd at most so long.
+/// The longest wait of a move for etcd.
 const WRITTEN: Duration = Duration::from_secs(10);
 /// A roll-back is in force here already: the caller is answered soon, the other replicas hear when they can be reached.
 const ROLL_BACK: Duration = Duration::from_secs(3);
-/// The others are waited for at most so long.
+/// The longest wait for the other replicas.
 const CONVERGED: Duration = Duration::from_secs(1);
-/// A move of the file goes on behind others' moves so often.
+/// Tries of a move of the file behind others' moves.
 const TRIES: usize = 3;
 
-/// What the file says anew of routes.
+/// The new dials of routes in the file.
 #[derive(Debug, Default)]
 pub(super) struct Proposals {
     routes: Mutex<HashMap<Arc<str>, NewInFile>>,
@@ -41,7 +41,7 @@ pub(super) struct Proposals {
 
 #[derive(Debug, Clone, Copy)]
 struct NewInFile {
-    /// What it said before; `None`: not known.
+    /// The file's dial before; `None`: not known.
     before: Option<Dial>,
     /// Another key of the route changed.
     altered: bool,
@@ -55,7 +55,7 @@ impl Reloader {
 
     pub(super) fn turn_in_fleet(&self, fleet: &Arc<Fleet>, request: &MoveRequest<'_>) -> Result<MoveMade, NotMoved> {
         let began = Instant::now();
-        // What is in force here must not be older than what the move goes behind.
+        // The dial in force here must not be older than the record that the move goes behind.
         if let Some(record) = fleet.dial(request.route) {
             self.follow(vec![news(request.route, record)]);
         }
@@ -220,7 +220,7 @@ impl Reloader {
         fleet.call_again();
     }
 
-    /// What the file says anew is written by the first replica that has it; the others find it done.
+    /// A new dial in the file is written by the first replica that has it; the others find it done.
     pub(super) fn propose(&self) {
         let Some(fleet) = self.app.fleet.as_ref().filter(|fleet| fleet.is_listed()) else { return };
         let _alone = self.proposals.proposing.lock();
@@ -357,7 +357,7 @@ fn behind(record: &DialRecord, there: Option<DialRecord>) -> DialRecord {
     }
 }
 
-/// What is in force here, as the first entry of the fleet. The numbers of a proxy that was alone go on.
+/// The dial in force here, as the first entry of the fleet. The numbers of a proxy that was alone go on.
 fn first_record(held: &Held) -> DialRecord {
     let standing = &held.standing;
     DialRecord {
@@ -404,7 +404,7 @@ fn entry_of<'a>(route: &'a str, record: &'a DialRecord, held: &Held) -> NewEntry
     }
 }
 
-/// What the file says of a route beside its dial, as a hash.
+/// A route's text in the file beside its dial, as a hash.
 fn subject(written: &Snapshot, route: &str) -> String {
     let text: String =
         written.sources.files().iter().filter_map(|file| route_text(written.sources.text_of(file), route)).collect();

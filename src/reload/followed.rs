@@ -1,4 +1,4 @@
-//! What the fleet decided, put in force here: dials, and the big red button.
+//! Puts the fleet's decisions in force here: dials, and the big red button.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -21,7 +21,7 @@ impl Follower for Reloader {
 
     fn button(&self, record: &ButtonRecord) {
         let Some(fleet) = &self.app.fleet else { return };
-        // What was pressed here last is what the others are about to be told.
+        // A press of the button here is about to be told to the others.
         let generation = self.app.in_force.load();
         let is_on = self.app.live.monolith_only(generation.snapshot.server.monolith_only);
         if fleet.has_unsent_button() || is_on == record.on {
@@ -94,7 +94,7 @@ impl Reloader {
         let live = self.app.live.route(&route.name);
         let held = live.held().unwrap_or_else(|| Held::of_file(route.policy.dial));
         let Some(standing) = record.standing() else { return false };
-        // What was rolled back here stays so until the others have heard of it.
+        // A roll-back here stays until the others have heard of it.
         if self.app.fleet.as_ref().and_then(|fleet| fleet.fate(&route.name)) == Some(Fate::Send) {
             return false;
         }

@@ -14,7 +14,7 @@ pub(super) struct Matched {
     pub(super) folders: Vec<PathBuf>,
 }
 
-/// What a path of the command line or of `include` names: a folder is its `*.toml`; `*` and `?` stand for letters of one name.
+/// The files that a path of the command line or of `include` names: a folder is its `*.toml`; `*` and `?` stand for letters of one name.
 pub(super) fn matched(beside: &Path, pattern: &str) -> io::Result<Matched> {
     let path = beside.join(pattern);
     if !pattern.contains(['*', '?']) {
@@ -55,7 +55,7 @@ impl Matched {
             let at = if folder.as_os_str().is_empty() { Path::new(".") } else { &folder };
             let entries = match fs::read_dir(at) {
                 Ok(entries) => entries,
-                // What is no folder has nothing below it.
+                // A file has nothing below it.
                 Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
                     self.folders.push(folder);
                     continue;

@@ -76,11 +76,11 @@ pub struct Reloader {
     app: Arc<App>,
     source: ConfigSource,
     journal: Arc<Journal>,
-    /// What the file says anew of routes, and the fleet has not decided yet.
+    /// New dials in the file that the fleet has not decided yet.
     proposals: Proposals,
-    /// What TLS of the listeners reads again with it.
+    /// Reads the files of the listeners' TLS again with the file.
     also: OnceLock<Also>,
-    /// What the files of certificates and keys were when they were last read, in force or refused: when they change, they are read again.
+    /// The marks of the files of certificates and keys at the last read, in force or refused: when they change, they are read again.
     read: Mutex<Marks>,
     /// Apart from the state, which a reload holds for as long as it takes.
     last_error: Mutex<Option<LastError>>,
@@ -95,7 +95,7 @@ struct State {
     loaded_at: Timestamp,
     /// The files that were looked at last, in force or refused: what is refused is refused once, not at each look.
     seen: Arc<Sources>,
-    /// What the file in force says, with each route in the stage that it names.
+    /// The snapshot of the file in force, with each route in the stage that it names.
     written: Arc<Snapshot>,
 }
 
@@ -155,7 +155,7 @@ impl Reloader {
             LeftRoutes::new()
         });
         for route in &state.written.routes {
-            // What this process knew is older.
+            // A dial that this process knew is forgotten where the journal has a newer one.
             let live = self.app.live.route(&route.name);
             let newer =
                 |held: &Held| left.get(&*route.name).is_some_and(|(left, _)| left.standing.seq > held.standing.seq);
@@ -176,7 +176,7 @@ impl Reloader {
         &self.journal
     }
 
-    /// Something outside the file that is read again whenever the file is, whether or not the text changed. What cannot be used is a
+    /// Something outside the file that is read again whenever the file is, whether or not the text changed. A part that cannot be used is a
     /// reason to refuse the file.
     pub fn also(
         &self,
@@ -286,8 +286,8 @@ impl Reloader {
         self.outcome(ReloadResult::Applied, state.generation, changes, report)
     }
 
-    /// Reads the certificates, keys and admin tokens that a file names. Those of the listeners are put in force by what is returned;
-    /// those of upstreams whenever pools are made.
+    /// Reads the certificates, keys and admin tokens that a file names. The returned [`Put`] puts those of the listeners in force; those of
+    /// upstreams come in force whenever pools are made.
     fn read_certificates(&self, before: &Snapshot, after: &Snapshot) -> Result<Put, Diagnostics> {
         // Before they are read: what changes meanwhile is seen as a change.
         let now = watch_certificates::marks(secret_files(after));
@@ -333,7 +333,7 @@ impl Reloader {
         edge.monolith_only(self.app.live.monolith_only(next.snapshot.server.monolith_only));
     }
 
-    /// Puts a snapshot in force with the dials that `live` holds. What differs was moved `by` this.
+    /// Puts a snapshot in force with the dials that `live` holds. Routes that differ were moved `by` this.
     fn put(&self, state: &State, snapshot: Arc<Snapshot>, by: &'static str) -> Arc<Generation> {
         let _in_runtime = self.app.control.enter();
         let next = Generation::assemble(
@@ -374,7 +374,7 @@ impl Reloader {
         });
     }
 
-    /// What only older generations knew. Their last requests still hold, and count into, what they began with.
+    /// Forgets routes and upstreams of older generations alone. Their last requests still hold, and count into, what they began with.
     fn forget(&self, next: &Generation, by: &'static str) {
         let names: HashSet<&str> = next.snapshot.routes.iter().map(|route| &*route.name).collect();
         let upstreams: HashSet<&str> = next.snapshot.upstreams.iter().map(|spec| &*spec.name).collect();
@@ -434,7 +434,7 @@ impl Reloader {
         ReloadOutcome { result, generation, changes, diagnostics }
     }
 
-    /// What was said of the first file when the program started.
+    /// Remembers the warnings of the first file when the program started.
     fn remember_warnings(&self, sources: &Arc<Sources>) {
         self.warned.lock().get_or_insert_with(|| {
             let Compiled { diagnostics, .. } = compile_all(sources, &environment, &|_| None);

@@ -1,4 +1,4 @@
-//! What became of a reload, and why the newest text is not in force.
+//! The outcome of a reload, and why the newest text is not in force.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use crate::diagnostic::{Code, Diagnostic, Entry, Sources};
 pub struct LastError {
     pub at: String,
     pub diagnostics: Vec<Entry>,
-    /// What was looked at; empty where it could not be read.
+    /// The files that were read; empty where they could not be.
     #[serde(skip)]
     pub sources: Arc<Sources>,
 }

@@ -1,4 +1,4 @@
-//! Where a move would lead, before anybody makes it: a person waits for this.
+//! Where a move would lead, before it is made: a person waits for this.
 
 use std::sync::Arc;
 
@@ -34,7 +34,7 @@ impl Reloader {
     }
 
     /// The route as it would be under that dial, tried among the tables that are about no other route: whether a dial is allowed
-    /// depends on none. What is moved is tried in the whole file.
+    /// depends on none. A move itself is tried in the whole file.
     pub fn route_under(&self, route: &str, to: Dial) -> Result<Arc<Route>, NotMoved> {
         let generation = self.app.in_force.load();
         let entry = generation.named(route).ok_or(NotMoved::NoRoute)?;
@@ -54,7 +54,7 @@ impl Reloader {
         }
     }
 
-    /// Why a dial could not be written into the file, before anybody asks for it; `None`: it could.
+    /// Why a dial could not be written into the file, before a move asks for it; `None`: it could.
     pub fn not_in_file(&self, route: &str, to: Dial) -> Option<NotInFile> {
         self.source.takes_dial(route, to).err().map(|why| NotInFile::because(&why, route, to))
     }

@@ -18,7 +18,7 @@ use crate::live::Held;
 use crate::migration::dial::{Action, By};
 use crate::proxy::Generation;
 
-/// What a person wants written.
+/// A rule that a person wants in the file.
 #[derive(Debug, Clone)]
 pub struct RuleAsked<'a> {
     /// Empty: the rule is about no route.
@@ -26,7 +26,7 @@ pub struct RuleAsked<'a> {
     pub rule: FileRule<'a>,
 }
 
-/// What would become of the file.
+/// The file as it would be.
 #[derive(Debug, Clone)]
 pub struct RuleEdit {
     /// The file in force that this was made of.
@@ -66,7 +66,7 @@ fn first(entries: &[Entry]) -> &str {
 }
 
 impl RuleAsked<'_> {
-    /// What to paste where the file cannot be edited.
+    /// The text to paste where the file cannot be edited.
     #[must_use]
     pub fn to_paste(&self) -> String {
         rule_to_paste(self.route, &self.rule)
@@ -85,8 +85,8 @@ impl RuleAsked<'_> {
 }
 
 impl Reloader {
-    /// What a rule would change, without doing it. It is tried among the tables that are about no other route: a person waits for it.
-    /// What is written is tried in the whole file.
+    /// The changes of a rule, without making them. It is tried among the tables that are about no other route: a person waits for it. A
+    /// rule that is written is tried in the whole file.
     pub fn rule_edit(&self, asked: &RuleAsked<'_>) -> Result<RuleEdit, RuleNotMade> {
         let generation = self.app.in_force.load();
         let sources = &generation.snapshot.sources;

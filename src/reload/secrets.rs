@@ -9,7 +9,7 @@ use crate::guard::jwt::{Keys, KeysError};
 use crate::live::read_secret_file;
 use crate::route::{JwtKeys, SecretSource};
 
-/// What is wrong with the files of keys that the routes name, each said once. One that is not here may come later.
+/// The faults of the files of keys that the routes name, each said once. A file that is not here may come later.
 pub fn key_files(snapshot: &Snapshot) -> Vec<Diagnostic> {
     let mut named: Vec<&JwtKeys> = Vec::new();
     for rule in snapshot.routes.iter().filter_map(|route| route.jwt.as_ref()) {

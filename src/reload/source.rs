@@ -19,7 +19,7 @@ pub enum ConfigSource {
     CommandLine(Arc<str>),
 }
 
-/// What was read.
+/// The result of reading.
 #[derive(Debug, Clone, Default)]
 pub struct Read {
     pub sources: Arc<Sources>,
@@ -57,7 +57,7 @@ impl From<ReadError> for io::Error {
     }
 }
 
-/// What is wrong with a file, and what to do.
+/// The fault of a file, and the remedy.
 fn unreadable(path: &Path, cause: &io::Error) -> (String, &'static str) {
     let path = path.display();
     match cause.kind() {
@@ -90,7 +90,7 @@ impl ConfigSource {
         }
     }
 
-    /// What the command line names; empty without files.
+    /// The paths on the command line; empty without files.
     pub(super) fn paths(&self) -> &[PathBuf] {
         match self {
             Self::Files(paths) => paths,
@@ -98,8 +98,7 @@ impl ConfigSource {
         }
     }
 
-    /// Reads all files. What an `include` names and is not there is noted in what was read; an error is one of the files that
-    /// the command line names.
+    /// Reads all files. A missing file of an `include` is noted in the result; an error is one of the files that the command line names.
     pub fn read(&self) -> Result<Read, ReadError> {
         match self {
             Self::Files(paths) => Reading::default().all(paths),
@@ -215,7 +214,7 @@ fn read_page(path: &Path) -> Result<Arc<str>, UnusableExtra> {
 }
 
 /// The same files without the tables of all other routes: what concerns one route is seen in these as well, and a hundred times
-/// sooner where there are ten thousand. What is refused in them may be whole in the files.
+/// sooner where there are ten thousand. A dial that is refused in them may be allowed in the whole files.
 pub(super) fn part_about(sources: &Sources, route: &str) -> Arc<Sources> {
     Arc::new(sources.with_texts(|file| without_other_routes(sources.text_of(file), route)))
 }

@@ -1,4 +1,4 @@
-//! What the people and programs of `[notify]` hear of an entry of the journal.
+//! Messages to the people and programs of `[notify]` about an entry of the journal.
 
 use jiff::Timestamp;
 use serde_json::Value;
@@ -21,7 +21,7 @@ pub(super) fn told(new: &NewEntry<'_>, after: &Standing, entry: Option<Value>) -
         None => String::new(),
     };
     let reason = if new.reason.is_empty() { String::new() } else { format!(": {}", new.reason) };
-    // What a gate says of a step is over with the step.
+    // A gate's notices about a step are over with the step.
     let resolves: &[Notice] = match (new.action, after.latched) {
         (Action::Pause { .. } | Action::Resume | Action::Agrees | Action::Fault | Action::Rule, _) => &[],
         (_, true) => &[Notice::Waiting, Notice::Slow],

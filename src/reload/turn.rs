@@ -1,4 +1,4 @@
-//! Moves of one dial: who asks, what is in force, what the journal keeps, and the generation that follows.
+//! Moves of one dial: the author, the dial in force, the journal's entry, and the generation that follows.
 
 use std::sync::Arc;
 
@@ -31,7 +31,7 @@ pub struct MoveRequest<'a> {
     pub expect_seq: Option<u64>,
     /// Write the dial into the file, too.
     pub write: bool,
-    /// Nobody was asked whether it is meant: a promotion that a person has to agree to is refused.
+    /// No person was asked whether it is meant: a promotion that a person has to agree to is refused.
     pub unasked: bool,
 }
 
@@ -100,7 +100,7 @@ pub struct Replicas {
     pub after_seconds: f64,
 }
 
-/// What an act does to its route.
+/// The effect of an act on its route.
 pub(super) struct Intent<'e> {
     pub(super) entry: &'e RouteInForce,
     pub(super) held: Held,
@@ -171,7 +171,7 @@ impl Reloader {
         Ok(self.made(request, (from, to), seq, alone, kept))
     }
 
-    /// What an act leads to, if it may be done.
+    /// The intent of an act, if it may be done.
     pub(super) fn intend<'e>(
         &self,
         generation: &'e Generation,
@@ -357,7 +357,7 @@ impl Reloader {
         }
     }
 
-    /// What the file says, compiled again where a route is in another stage than it says.
+    /// The file's snapshot, compiled again where a route is in another stage than it says.
     pub(super) fn in_its_stages(&self, written: &Arc<Snapshot>) -> Arc<Snapshot> {
         let elsewhere = |route: &Arc<Route>| {
             self.app.live.route(&route.name).dial(route.policy.dial).stage != route.policy.dial.stage
@@ -380,7 +380,7 @@ impl Reloader {
     }
 }
 
-/// What an act of this kind does to the route as it stands.
+/// The effect of an act of this kind on the route as it stands.
 pub(super) fn leads_to(
     generation: &Generation,
     entry: &RouteInForce,

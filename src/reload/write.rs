@@ -39,7 +39,7 @@ impl NotWritten {
     }
 }
 
-/// What to paste where the file cannot be written.
+/// The text to paste where the file cannot be written.
 pub fn to_paste(dial: Dial) -> String {
     let stage = format!("stage = \"{}\"\n", dial.stage);
     if dial.stage == Stage::Canary { format!("{stage}weight = \"{}\"\n", dial.weight) } else { stage }

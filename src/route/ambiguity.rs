@@ -185,7 +185,7 @@ type ByLengths<'a> = BTreeMap<Vec<(usize, usize)>, Vec<(&'a Place, Vec<Affix>)>>
 /// Prefix and suffix of a parameter.
 type Affix = (Vec<u8>, Vec<u8>);
 
-/// What of a path two templates of equal rank must share, and the affixes, which need only agree where both have them.
+/// The part of a path that two templates of equal rank must share, and the affixes, which need only agree where both have them.
 fn shape(segments: &[Segment], matching: Matching) -> (Vec<u8>, Vec<Affix>) {
     let (mut shape, mut affixes) = (Vec::new(), Vec::new());
     if !segments.iter().any(|segment| matches!(segment, Segment::Parameter(own) if own.literal_bytes() > 0)) {

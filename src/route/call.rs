@@ -37,7 +37,7 @@ pub enum ArgumentSource {
     Literal(Value),
 }
 
-/// What a text is read as: Python takes no "7" for 7.
+/// The type that a text is read as: Python takes no "7" for 7.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ArgumentKind {
     AsItIs,
@@ -134,7 +134,7 @@ impl Arguments {
         self.args.iter().chain(self.kwargs.iter().map(|(_, slot)| slot)).any(|slot| matches!(slot, Slot::InBody(..)))
     }
 
-    /// `{"args": […], "kwargs": {…}}`. What the request does not have is `null` among `args`, and not among `kwargs`.
+    /// `{"args": […], "kwargs": {…}}`. A value that the request does not have is `null` among `args`, and left out of `kwargs`.
     ///
     /// # Errors
     /// The body is not JSON, or a text in it is not of the kind that the route asks for.

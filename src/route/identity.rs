@@ -1,23 +1,23 @@
-//! The servers that a route asks who a client is, before its service is asked.
+//! The servers that identify a route's clients before its service is asked.
 
 use std::fmt;
 use std::time::Duration;
 
 use http::HeaderName;
 
-/// What a route asks others about its clients, and what no client may say itself.
+/// The questions of a route to other servers about its clients, and the headers that no client may send itself.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct IdentityRules {
     pub forward: Option<Box<ForwardAuth>>,
     pub exchange: Option<Box<TokenExchange>>,
     /// For copies, in place of `exchange`.
     pub for_copies: Option<Box<TokenExchange>>,
-    /// Headers in which one of the route's services is told, here or on another route, who the client is. What a client sends under
-    /// these names no service of the route gets. Those that a token of the route itself fills are not among them.
+    /// Headers that tell a route's service, here or on another route, the client's identity. A client's own fields under these names reach
+    /// no service of the route. Headers that a token of the route itself fills are not among them.
     pub reserved: Vec<HeaderName>,
 }
 
-/// What an answer about a client holds for.
+/// The scope of an answer about a client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum CacheBy {
     /// One method at one address.
@@ -26,7 +26,7 @@ pub enum CacheBy {
     Credentials,
 }
 
-/// A server that lets a request pass or answers it, and says who the client is.
+/// A server that lets a request pass or answers it, and tells the client's identity.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct ForwardAuth {
     pub url: Box<str>,
@@ -72,7 +72,7 @@ enum ValuePiece {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BadValueTemplate;
 
-/// What stands in it may be a secret.
+/// The template may contain a secret.
 impl fmt::Debug for ValueTemplate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("ValueTemplate(…)")

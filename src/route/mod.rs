@@ -92,13 +92,13 @@ pub struct Route {
     pub answer: AnswerEdits,
     /// Bytes; `None` is no limit of the route's own.
     pub body_limit: Option<u64>,
-    /// What the route itself says of it; the upstream's own stands below.
+    /// The route's own setting; the upstream's stands below.
     pub buffer: Buffering,
-    /// What the route itself says of them.
+    /// The route's own setting.
     pub timeouts: Option<OwnTimeouts>,
     /// Answers in the place of a service.
     pub redirect: Option<Redirect>,
-    /// What is called, where the service is asked by method and arguments.
+    /// The remote method, where the service is called by method and arguments.
     pub call: Option<Arc<RemoteCall>>,
     /// Networks of the clients that may ask; empty: all clients.
     pub allow: Vec<Network>,

@@ -1,4 +1,4 @@
-//! Near misses of a path: what another spelling of the request would reach, for a person who wonders why it did not.
+//! Near misses of a path: what another spelling of the request would reach. It helps an operator see why the request did not.
 
 use super::facts::Facts;
 use super::matching::Matching;
@@ -57,7 +57,7 @@ impl RouteTable {
     #[must_use]
     pub fn near_misses(&self, facts: &Facts<'_>, found: Option<Found>) -> Vec<NearMiss> {
         let mut near: Vec<NearMiss> = Vec::new();
-        // What is less specific than the route that has the request was not meant.
+        // A less specific route than the one that has the request was not meant.
         let better = |other: Found| {
             found.is_none_or(|found| {
                 found.route != other.route

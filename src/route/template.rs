@@ -282,7 +282,7 @@ fn check_name(name: &str, span: Range<usize>) -> Result<(), TemplateError> {
     Err(TemplateError::new(span, format!("`{}` is no name for a parameter", name.escape_debug()), help))
 }
 
-/// What stands in regular expressions and in no path that is asked for.
+/// Parts of regular expressions that no path of a request has.
 const EXPRESSIONS: [&str; 7] = [".*", ".+", "(?", "[^", "[0-9", "[a-z", "[A-Z"];
 const NO_EXPRESSION: &str =
     "a path is a template: write `{name}` for one segment, or `{*rest}` at the end for everything below";

@@ -68,7 +68,7 @@ async fn share_rates(fleet: Arc<Fleet>, access: Arc<Access>) {
         for (route, budget) in &budgets {
             let pace = paces.entry(route.clone()).or_default();
             pace.look(budget.asked(), since);
-            // What the others are asked for is old news while etcd is away: the share stays.
+            // The rates of the others are old news while etcd is away: the share stays.
             if is_told {
                 budget.set_share(fleet.share_of(route, pace.per_minute()));
             }
@@ -98,7 +98,7 @@ pub(super) fn moves_by(reloader: &Arc<Reloader>) -> crate::gate::Mover {
             unasked: false,
         };
         match reloader.turn(&request) {
-            // What was judged is not so any more: the next look judges what is.
+            // The judged dial is no longer in force: the next look judges the new one.
             Ok(_) | Err(NotMoved::Overtaken { .. }) => Ok(()),
             Err(NotMoved::Fleet(NotWrittenToFleet::RegionBefore(why))) => Err(NotMade::Waits(why)),
             Err(error) => Err(NotMade::Refused(error.to_string())),

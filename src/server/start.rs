@@ -159,7 +159,7 @@ impl Sockets {
     }
 }
 
-/// What the rooms share, with the file's first generation in force.
+/// The state that the rooms share, with the file's first generation in force.
 fn shared(snapshot: Snapshot, admin: SocketAddr, copies: &Handle, control: &Handle) -> Result<Arc<App>, StartError> {
     // Pools, registries and recipients work on the control runtime.
     let _in_runtime = control.enter();
@@ -334,7 +334,7 @@ const UNBUFFERED: usize = 0;
 /// The admin listener has no such end.
 const GATHERING: usize = 16 * 1024;
 
-/// What every accept loop is given.
+/// The input of every accept loop.
 struct AcceptLoops {
     fds: ListenFds,
     stopping: watch::Receiver<bool>,

@@ -12,7 +12,7 @@ use super::rows::Rows;
 use crate::compare::Rules;
 use crate::store::Store;
 
-/// Bytes of evidence in memory, over all routes. What was used least lately is left on disk, and read when it is asked for.
+/// Bytes of evidence in memory, over all routes. The evidence used least lately is left on disk, and read when it is asked for.
 const LIMIT: usize = 64 * 1024 * 1024;
 
 pub(super) struct Archive {

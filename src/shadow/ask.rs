@@ -28,7 +28,7 @@ const REST: Duration = Duration::from_millis(100);
 /// More of a response is not read, not even to throw it away: it may have no end.
 const LONGEST_RESPONSE: u64 = 16 * 1024 * 1024;
 
-/// What is asked, and of which upstream.
+/// A request, and its upstream.
 pub(super) struct Request<'a> {
     pub(super) pool: &'a Arc<Pool>,
     pub(super) upstream: UpstreamId,
@@ -43,7 +43,7 @@ pub(super) struct Request<'a> {
 pub(super) struct Response {
     pub(super) status: u16,
     pub(super) endpoint: Box<str>,
-    /// What was kept of it; `None` where nothing was to be, or nothing more could be held.
+    /// The kept parts of it; `None` where nothing was to be kept, or nothing more could be held.
     pub(super) seen: Option<Seen>,
 }
 
@@ -183,8 +183,8 @@ fn framing(request: &Request<'_>) -> Framing {
     }
 }
 
-/// Reads the body. `took`: how long the head took, and how long of that this thread was busy or waited for a processor. True: the body was read to
-/// its end.
+/// Reads the body. `took`: the time of the head, and how much of it this thread was busy or waited for a processor. True: the body was read
+/// to its end.
 async fn receive(
     response: &mut client::Response,
     request: &Request<'_>,

@@ -16,7 +16,7 @@ const TURN: Duration = Duration::from_millis(1);
 /// Turns without a copy, after which the next one has to call.
 const QUIET: u32 = 50;
 
-/// Both ends. What is put down is bounded by what may be in flight.
+/// Both ends. The length is bounded by what may be in flight.
 pub(super) fn batch_queue<T>() -> (BatchSender<T>, BatchReceiver<T>) {
     let (put, waiting) = unbounded_channel();
     (put, BatchReceiver(waiting))

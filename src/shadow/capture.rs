@@ -15,7 +15,7 @@ use crate::message::{Fields, Name};
 pub(super) struct Seen {
     pub(super) answer: Answer,
     pub(super) took: Duration,
-    /// Of that, at most so long the answer waited for the thread that reads it.
+    /// Of that, the most that the answer waited for the thread that reads it.
     pub(super) waited: Duration,
     /// Its Location as the endpoint wrote it; `None` where only what the client got is known.
     pub(super) location: Option<Box<str>>,
@@ -92,7 +92,7 @@ impl Capture {
     }
 }
 
-/// Adds trailers to the fields of a head. Those of a call are one with them: a response of trailers alone has them in its head.
+/// Adds trailers to the fields of a head. A call's trailers are one with its head: a response of trailers alone has them there.
 pub(super) fn append(fields: &mut Fields, trailers: &Fields) {
     for (name, value) in trailers.iter() {
         fields.push_raw(name, value);

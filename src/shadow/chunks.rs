@@ -12,7 +12,7 @@ const COPIED: usize = 4096;
 const FIRST: usize = 512;
 const LARGEST: usize = 64 * 1024;
 
-/// What a chunk or a buffer costs beside its bytes.
+/// The cost of a chunk or a buffer beside its bytes.
 const OVERHEAD: usize = 64;
 
 pub(super) struct Chunks {
@@ -27,7 +27,7 @@ impl Chunks {
         Self { list: Vec::new(), last: BytesMut::new(), held }
     }
 
-    /// False: so much may not be held, and this chunk is not.
+    /// False: the budget has no room for this chunk.
     pub(super) fn push(&mut self, chunk: &Bytes) -> bool {
         if chunk.len() <= COPIED {
             return self.copy(chunk);

@@ -129,9 +129,9 @@ impl Comparer {
     }
 }
 
-/// What the thread works with.
+/// The parts that the thread works with.
 pub(super) struct Tools {
-    /// What copies may take when the program starts, and where what comparisons take is told.
+    /// The share of copies when the program starts, and the account that comparisons add their processor time to.
     pub(super) cpu: (Option<Percent>, Arc<CpuShare>),
     pub(super) archive: Arc<Archive>,
     pub(super) runtime: Handle,

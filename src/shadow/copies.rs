@@ -27,18 +27,18 @@ pub struct Copies {
     pub(super) state: Arc<CopyState>,
     /// `None`: answers are thrown away.
     pub(super) comparison: Option<Comparing>,
-    /// What the route's gate learns of copies.
+    /// The gate's counters of copies.
     pub(super) gate: Option<Arc<GateCounters>>,
 }
 
-/// What a route compares, and how often the monolith is asked twice.
+/// The comparison of a route, and how often the monolith is asked twice.
 #[derive(Clone)]
 pub(super) struct Comparing {
     pub(super) evidence: Arc<RouteEvidence>,
     pub(super) noise: NoiseBudget,
 }
 
-/// What outlives a reload.
+/// The state that outlives a reload.
 #[derive(Debug, Default)]
 pub(super) struct CopyState {
     in_flight: AtomicU32,

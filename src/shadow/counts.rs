@@ -1,4 +1,4 @@
-//! What became of the copies of one route since the program started, or since the evidence was reset; and by time.
+//! Counts of the copies of one route since the program started, or since the evidence was reset; and by time.
 
 use std::array;
 use std::collections::BTreeMap;

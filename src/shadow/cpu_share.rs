@@ -15,7 +15,7 @@ use crate::migration::Percent;
 const LOOK: Duration = Duration::from_millis(10);
 /// Between two looks where much is owed, so that another limit is in force soon.
 const LONGEST: Duration = Duration::from_millis(500);
-/// What was not taken for so long may be taken at once.
+/// The unused share of at most this time may be taken at once.
 const BURST: Duration = Duration::from_millis(100);
 /// There is no limit.
 const NONE: u16 = u16::MAX;
@@ -26,7 +26,7 @@ pub(super) struct CpuShare {
     /// Of one processor, out of 10 000; [`NONE`].
     share: AtomicU16,
     exceeded: AtomicBool,
-    /// What the thread of comparisons has taken, in nanoseconds.
+    /// The processor time of the thread of comparisons, in nanoseconds.
     comparing: AtomicU64,
     changed: Notify,
 }
@@ -95,7 +95,7 @@ fn nanoseconds(time: Duration) -> u64 {
 struct Account(f64);
 
 impl Account {
-    /// So much time has passed, in which so much was taken. True: it is exceeded.
+    /// Accounts for `taken` of processor time in the time `passed`. True: the share is exceeded.
     fn settle(&mut self, share: f64, passed: Duration, taken: Duration) -> bool {
         let left = self.0 + passed.as_secs_f64() * share - taken.as_secs_f64();
         self.0 = left.min(BURST.as_secs_f64() * share);

@@ -90,11 +90,11 @@ pub struct Target {
     pub trace: TraceContext,
     /// It changes nothing: the monolith may be asked once more.
     pub safe: bool,
-    /// What is asked about the client before the copy is sent.
+    /// The questions about the client before the copy is sent.
     pub inquiry: Option<Box<Inquiry>>,
 }
 
-/// What was asked, kept for as long as its answers are compared.
+/// The request, kept for as long as its answers are compared.
 pub(super) struct Asked {
     pub(super) head: RequestHead,
     pub(super) body: Vec<Bytes>,
@@ -102,7 +102,7 @@ pub(super) struct Asked {
     pub(super) held: Held,
     pub(super) target: Target,
     pub(super) translate: Box<dyn Translate>,
-    /// What the copy's target is told of the client.
+    /// The client's identity for the copy's target.
     pub(super) identity: Option<ClientIdentity>,
 }
 
@@ -160,7 +160,7 @@ impl ShadowTraffic {
         shadow
     }
 
-    /// Another file is in force. What copies weigh on a busy machine is that of the start.
+    /// Another file is in force. The weight of copies on a busy machine stays that of the start.
     pub fn limit_cpu(&self, share: Option<Percent>) {
         self.cpu.limit(share);
     }
@@ -212,7 +212,7 @@ impl ShadowTraffic {
         }
     }
 
-    /// Forgets the routes that are no longer in force. What they left on disk stays there.
+    /// Forgets the routes that are no longer in force. Their evidence on disk stays there.
     pub fn retain(&self, keep: impl Fn(&str) -> bool) {
         self.states.lock().retain(|name, _| keep(name));
         self.archive.retain(keep);
@@ -267,7 +267,7 @@ impl ShadowTraffic {
             return Err(Skipped::Stopping);
         }
         job.ready = Instant::now();
-        // What is asked first may take a while, in which a client could have the permit.
+        // Questions that come first may take a while, in which a client could have the permit.
         if job.target.inquiry.is_none() {
             job.permit = job.target.pool.permit_for_copy().map_err(|_: Busy| Skipped::QueueFull)?;
         }
@@ -348,7 +348,7 @@ impl ShadowTraffic {
         self.account(&copies, &asked, &result, began.elapsed());
         drop(permit);
         let follows = copies.comparison.as_ref().is_some_and(|comparing| comparing.evidence.rules().follow().is_some());
-        // What is asked on is bounded as copies are; any other copy is over, however long the client takes to read.
+        // A copy that is asked on is bounded as copies are; any other copy is over, however long the client takes to read.
         let slot = follows.then_some(slot);
         let Some(primary) = primary else { return };
         let Ok(Response { seen, .. }) = result else { return self.unanswered(&copies, &asked, primary).await };
@@ -465,7 +465,7 @@ impl Asked {
         let mut head = self.written(side.copies, side.upstream)?;
         head.method = Method::GET;
         head.set_target(target);
-        // What is about the body that was sent, or about what the client has already.
+        // Fields about the body that was sent, or about a version that the client has already.
         head.fields.retain(|_, name, _| !head::is_about_content(name));
         let request = Request {
             pool: side.pool,

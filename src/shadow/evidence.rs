@@ -36,7 +36,7 @@ pub(super) struct RouteEvidence {
     used: AtomicU64,
 }
 
-/// What evidence is about: with another subject it begins anew.
+/// The subject of evidence: with another one it begins anew.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Subject {
     /// Of everything.
@@ -45,7 +45,7 @@ pub(super) struct Subject {
     pub(super) version: Box<str>,
 }
 
-/// What the evidence of a route is about: which requests, which upstreams answer them, and how the responses are compared.
+/// The subject of a route's evidence: which requests, which upstreams answer them, and how the responses are compared.
 pub(super) fn subject(route: &Route, upstreams: &[Arc<UpstreamSpec>], rules: &Rules) -> Subject {
     let Route { rule, rewrite, answer, policy, .. } = route;
     let named = |id: UpstreamId| upstreams.get(id.index()).map(|spec| (&spec.name, whereabouts(&spec.source)));
@@ -75,7 +75,7 @@ fn whereabouts(source: &Source) -> String {
 }
 
 impl RouteEvidence {
-    /// What is on disk about this subject, or nothing yet.
+    /// The evidence on disk about this subject, or none yet.
     pub(super) fn open(route: &Arc<str>, rules: Rules, subject: Subject, rows: &Arc<Rows>) -> Arc<Self> {
         let evidence = Self {
             route: Arc::clone(route),

@@ -1,4 +1,4 @@
-//! What becomes of a request that is only accepted: asked on at the side that accepted it, off every client's path.
+//! Follows a request that is only accepted: asked on at the side that accepted it, off every client's path.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -23,7 +23,7 @@ const MOST_QUESTIONS: u32 = 10;
 /// Before the first question; doubled from one to the next.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 
-/// What came of following one side.
+/// The result of following one side.
 pub(super) struct Followed {
     /// The outcome; where none came, the last answer.
     pub(super) seen: Seen,

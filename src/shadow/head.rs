@@ -13,7 +13,7 @@ use crate::route::HeaderEdits;
 /// Marks a copy: no client receives its response. The field is removed from every client's request first.
 const MARKER: &str = "X-Multilith-Shadow";
 
-/// Makes the client's cleaned head the copy's. `identity`: what it is to say of the client; `edits`: what the copy alone is to say. The body is framed by the connection.
+/// Makes the client's cleaned head the copy's, with `identity` of the client and the copy's own `edits`. The connection frames the body.
 pub(super) fn write(
     head: &mut RequestHead,
     route: &str,

@@ -5,7 +5,7 @@
 
 use std::time::{Duration, Instant};
 
-/// For so many times its length, what was held up may still stand at the target.
+/// A delay affects the target for up to this multiple of its length.
 const PASSES: u32 = 4;
 
 /// The longest delay of the copies that left lately.

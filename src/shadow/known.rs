@@ -8,7 +8,7 @@ use super::recent::RecentCopy;
 use crate::compare::{Difference, Report};
 
 impl ShadowTraffic {
-    /// What is known of a route, or what came within the last so long; `None` if it compares nothing.
+    /// The report of a route, of all its time or of the last `since`; `None` if the route compares nothing.
     pub fn report(&self, route: &str, since: Option<Duration>) -> Option<Report> {
         let now = now();
         let since = since.map(|since| now.saturating_sub(u64::try_from(since.as_millis()).unwrap_or(u64::MAX)));
@@ -53,7 +53,7 @@ impl ShadowTraffic {
         })
     }
 
-    /// What became of the copy of one request, as far as it is still known, with the fields that are noise.
+    /// The result of the copy of one request, as far as it is still known, with the fields that are noise.
     pub fn compared(&self, route: &str, request_id: &str) -> Option<(RecentCopy, Vec<String>)> {
         let compared = self.recent().find(route, request_id)?;
         let evidence = self.archive().find(route);

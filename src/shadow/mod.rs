@@ -1,13 +1,13 @@
 //! Shadow requests: copies whose responses no client receives, and their comparison with the client's response.
 //!
-//! A copy can never hurt the request it was made from: nothing here is awaited by the request's path. What the path does is
-//! to keep clones of the chunks that pass ([`Tee`], [`Capture`]) within bounds, and to hand over a [`CopyJob`]. Everything
-//! else has its own threads, which step back behind those of requests: a runtime with its own connections that sends copies ([`ShadowTraffic`]), and one thread that
-//! compares answers, keeps the evidence and writes it to disk.
+//! A copy can never hurt the request it was made from: nothing here is awaited by the request's path. The path only keeps clones of the
+//! chunks that pass ([`Tee`], [`Capture`]) within bounds, and hands over a [`CopyJob`]. Everything else has its own threads, which step
+//! back behind those of requests: a runtime with its own connections that sends copies ([`ShadowTraffic`]), and one thread that compares
+//! answers, keeps the evidence and writes it to disk.
 //!
 //! Bounds: copies in flight and bytes of a body for each route, bytes of all bodies held anywhere here ([`HELD_LIMIT`]),
-//! comparisons that wait, time for the whole copy, and where the file says so a share of a processor. Whatever exceeds one is
-//! dropped and counted.
+//! comparisons that wait, time for the whole copy, and where the file says so a share of a processor. A copy or a comparison
+//! that exceeds one is dropped and counted.
 
 mod again;
 mod archive;
@@ -55,7 +55,7 @@ use crate::message::{RequestHead, ResponseHead};
 /// Bytes of bodies that are held at once for copies and comparisons, over all routes.
 pub const HELD_LIMIT: usize = 64 * 1024 * 1024;
 
-/// What the proxy changes in a head on its way to an upstream and back. Lies above this layer, so it is handed in.
+/// The proxy's changes to a head on its way to an upstream and back. Lies above this layer, so it is handed in.
 pub trait Translate: Send + Sync {
     /// Writes what this upstream gets into a copy of the client's cleaned request.
     ///
@@ -63,7 +63,7 @@ pub trait Translate: Send + Sync {
     /// It cannot be written: the copy is not sent.
     fn request(&self, head: &mut RequestHead, to: UpstreamId) -> Result<(), UpstreamFault>;
 
-    /// What a target that is not a server of HTTP is told beside this head, which was written for it.
+    /// Facts for a target that is not a server of HTTP, beside this head, which was written for it.
     fn brief(&self, head: &RequestHead) -> Brief;
 
     /// Changes what an endpoint of this upstream responded, as it would be for the client.

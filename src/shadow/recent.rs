@@ -15,7 +15,7 @@ const MOST: usize = 256;
 /// Differences of one of them.
 const MOST_DIFFERENCES: usize = 10;
 
-/// What became of the copy of one request.
+/// The result of the copy of one request.
 #[derive(Debug, Clone)]
 pub struct RecentCopy {
     pub ending: Ending,

@@ -8,7 +8,7 @@ use super::folder;
 use crate::compare::{Evidence, Rules};
 use crate::store::{EvidenceRow, Store, StoreError};
 
-/// What the store has of a route.
+/// The store's row of a route.
 pub(super) enum Kept {
     Nothing,
     /// About something else, or nothing that can be read: why the evidence begins anew.
@@ -45,7 +45,7 @@ impl Rows {
         }
     }
 
-    /// What is known of a route about this subject.
+    /// The known evidence of a route about this subject.
     pub(super) fn read(&self, route: &str, subject: u64, rules: &Rules) -> Kept {
         // A store that cannot be read has said so in the log.
         let Some(row) = self.store.evidence(route).ok().flatten() else { return Kept::Nothing };

@@ -13,7 +13,7 @@ pub enum Skipped {
     Stopping,
     /// The request's own body did not arrive whole.
     Incomplete,
-    /// It is about who the client is: a sign-in that belongs to a connection.
+    /// It carries the client's identity: a sign-in that belongs to a connection.
     Credentials,
 }
 

@@ -98,7 +98,7 @@ pub(super) fn busy_or_waiting() -> Duration {
     Duration::ZERO
 }
 
-/// What this thread has taken of processors so far.
+/// The processor time of this thread so far.
 pub(super) fn cpu_time() -> Duration {
     let time = clock_gettime(ClockId::ThreadCPUTime);
     Duration::new(u64::try_from(time.tv_sec).unwrap_or(0), u32::try_from(time.tv_nsec).unwrap_or(0))

@@ -17,7 +17,7 @@ pub struct KnownEndpoint {
 }
 
 impl Store {
-    /// What the registry named last, if the upstream still asks the same place of the same registry.
+    /// The endpoints that the registry named last, if the upstream still asks the same place of the same registry.
     pub fn endpoints(&self, upstream: &str, source: &str) -> Result<Vec<KnownEndpoint>, StoreError> {
         let (upstream, source): (Box<str>, Box<str>) = (upstream.into(), source.into());
         self.ask(move |database| {

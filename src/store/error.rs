@@ -23,7 +23,7 @@ pub enum StoreError {
     Folder(Arc<io::Error>),
     #[error("the database cannot be used: {0}")]
     Database(Arc<rusqlite::Error>),
-    /// What `PRAGMA quick_check` found.
+    /// The finding of `PRAGMA quick_check`.
     #[error("the database is damaged: {0}")]
     Damaged(Arc<str>),
     /// The database was written by a newer program: its version, and the newest that this program knows.

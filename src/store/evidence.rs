@@ -1,4 +1,4 @@
-//! What comparisons have shown, one row for each route; its text belongs to `compare`.
+//! The evidence of comparisons, one row for each route; its text belongs to `compare`.
 
 use rusqlite::{OptionalExtension, params};
 

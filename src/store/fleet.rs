@@ -63,7 +63,7 @@ impl Store {
         })
     }
 
-    /// What the fleet has not heard of yet: the route, `""` for the button, and the record.
+    /// The records that the fleet has not heard of yet: the route, `""` for the button, and the record.
     pub fn unsent(&self) -> Result<Vec<UnsentRow>, StoreError> {
         self.ask(|database| {
             database.read_since(3, |connection| {

@@ -21,7 +21,7 @@ pub struct NewRow {
     pub who: Box<str>,
     pub from: Option<Dial>,
     pub to: Option<Dial>,
-    /// What the file said.
+    /// The file's dial.
     pub file: Option<Dial>,
     /// The gate's `version`.
     pub version: Box<str>,
@@ -47,7 +47,7 @@ pub struct JournalRow {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeptDial {
     pub dial: Dial,
-    /// What the file said: with another file this is not in force.
+    /// The file's dial: with another file this entry is not in force.
     pub file: Dial,
     pub version: Box<str>,
     pub by: Box<str>,

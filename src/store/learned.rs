@@ -22,7 +22,7 @@ pub(super) fn read_only(database: &Path) -> Result<Connection, StoreError> {
 }
 
 impl Store {
-    /// What was kept last under this name.
+    /// The value that was kept last under this name.
     pub fn learned(&self, name: &'static str) -> Result<Option<Vec<u8>>, StoreError> {
         self.ask(move |database| {
             database.read_since(2, |connection| {

@@ -34,7 +34,7 @@ pub use progress::ProgressRow;
 pub use writer::StoreStatus;
 use writer::{Database, Job, Shared};
 
-/// Jobs that wait. What comes in more often than the disk can take it is refused.
+/// The most jobs that wait. More are refused: the disk is too slow for them.
 const WAITING: usize = 256;
 /// The longest that a job may wait for its turn.
 const TURN: Duration = Duration::from_secs(5);

@@ -1,4 +1,4 @@
-//! What the store promises: numbers without gaps, one writer, a damaged file moved aside, nothing lost by kill -9.
+//! The promises of the store: numbers without gaps, one writer, a damaged file moved aside, nothing lost by kill -9.
 
 mod killed;
 

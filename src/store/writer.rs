@@ -18,7 +18,7 @@ const AGAIN_IN_USE: Duration = Duration::from_millis(100);
 const AGAIN_UNUSABLE: Duration = Duration::from_secs(1);
 const NEVER: Duration = Duration::from_secs(3600);
 
-/// What the writer is asked.
+/// A job for the writer.
 pub(super) type Job = Box<dyn FnOnce(&mut Database) + Send>;
 
 /// How the store stands, for status and metrics.
@@ -31,7 +31,7 @@ pub struct StoreStatus {
 }
 
 impl StoreStatus {
-    /// What was known is not known any more, or nothing can be kept. Another process that keeps it is no such trouble.
+    /// The known state is lost, or nothing can be kept. Another process that keeps it is no such trouble.
     pub fn is_broken(&self) -> bool {
         let trouble = self.trouble.as_ref();
         self.moved_aside.is_some() || trouble.is_some_and(|why| !matches!(why, StoreError::InUse | StoreError::Closed))

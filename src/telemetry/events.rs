@@ -137,7 +137,7 @@ pub struct Events {
     pages: AtomicUsize,
     sender: broadcast::Sender<Event>,
     budget: Budget,
-    /// What the watchers of one client or one request look for; asked where the budget is used up.
+    /// The filters of watchers of one client or one request; asked where the budget is used up.
     narrow: RwLock<Vec<Arc<EventFilter>>>,
     /// For other programs, whether or not anything watches the live events.
     forward: Option<Arc<CloudEvents>>,
@@ -157,7 +157,7 @@ impl Default for Events {
 }
 
 impl Events {
-    /// What happens goes there, too.
+    /// Events are forwarded there, too.
     pub(super) fn forwarded_to(forward: Arc<CloudEvents>) -> Self {
         Self { forward: Some(forward), ..Self::default() }
     }
@@ -304,7 +304,7 @@ pub struct Watcher {
     events: Arc<Events>,
 }
 
-/// What a watcher hears.
+/// An item of a watcher's stream.
 #[derive(Debug, Clone)]
 pub enum Heard {
     Event(Event),

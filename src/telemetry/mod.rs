@@ -1,4 +1,4 @@
-//! What multilith says about itself: metrics, the access log, traces, the live stream. One struct for each event; emitting it logs and counts.
+//! Reports of multilith about itself: metrics, access log, traces, live stream. One struct for each event; emitting it logs and counts.
 
 mod access_log;
 mod cloud_events;

@@ -21,7 +21,7 @@ use super::access_log;
 const VARIABLE: &str = "MULTILITH_LOG";
 /// A directive holds for every target that begins like it. Pingora reports each odd request, and each pooled connection
 /// that an upstream closed, as an error: the access log and the metrics say that better, and a hostile client must not
-/// be able to fill the log: the library of HTTP/2 warns of single frames. What remains is what is wrong with the listeners.
+/// be able to fill the log: the library of HTTP/2 warns of single frames. The faults of the listeners remain.
 const DEFAULT: &str =
     "info,pingora=off,pingora_core::services=error,pingora_core::listeners=warn,h2=off,rskafka=off,rustls=off,ureq=off";
 /// A room is `multilith::ROOM` in the log and in a directive, whichever crate it stands in.
@@ -29,7 +29,7 @@ const PROGRAM: &str = "multilith";
 const DATA_PLANE: &str = env!("CARGO_CRATE_NAME");
 /// Pingora's parse errors carry the head that could not be parsed, cookies and all.
 const LONGEST: usize = 512;
-/// What stands before such a head.
+/// The text in front of such a head.
 const HEADS: [&str; 2] = ["buf: ", "buf:"];
 
 /// Installs the log for the whole process. Does nothing when one is installed already. `false`: the directives
@@ -45,7 +45,7 @@ pub fn init_held_logging(colour: bool) -> (bool, HeldLog) {
     (init(colour, move || HeldWriter(Arc::clone(&lines))), held)
 }
 
-/// What was logged so far. Dropped, it is written to stderr, and what follows goes there at once.
+/// The log so far. Dropped, it is written to stderr, and later lines go there at once.
 #[must_use]
 pub struct HeldLog(HeldLines);
 
@@ -158,7 +158,7 @@ struct Said {
     fields: String,
     /// Of an event that came through the `log` crate.
     target: String,
-    /// Our own messages show excerpts of routes.toml, line by line. What comes from outside is in their fields.
+    /// Our own messages show excerpts of routes.toml, line by line. Text from outside is in their fields.
     ours: bool,
 }
 

@@ -1,4 +1,4 @@
-//! What has ended: an exchange, an attempt, a copy, with all that is said about it in the log, the event stream and the trace.
+//! Records of an exchange, an attempt or a copy that has ended, with all that the log, the event stream and the trace say about it.
 
 use std::any::Any;
 use std::net::IpAddr;
@@ -44,9 +44,9 @@ pub struct ExchangeRecord<'a> {
     pub fallback: Option<&'a str>,
     /// The service's status, where the fallback is because of it.
     pub fallback_status: Option<u16>,
-    /// What became of the copy.
+    /// The fate of the copy.
     pub shadow: Option<&'a str>,
-    /// Whose fault, and what.
+    /// The one at fault, and the fault.
     pub error: Option<(&'a str, &'a str)>,
     pub bytes_in: u64,
     pub bytes_out: u64,
@@ -57,7 +57,7 @@ pub struct ExchangeRecord<'a> {
 }
 
 impl ExchangeRecord<'_> {
-    /// What the exchange is judged by: the status of the call, or that of HTTP.
+    /// The status that the exchange is judged by: that of the call, or that of HTTP.
     pub(super) fn judged(&self) -> u16 {
         self.grpc.map_or(self.status, GrpcStatus::as_http)
     }
@@ -83,11 +83,11 @@ pub struct PanicRecord<'a> {
     pub place: &'a str,
     /// `-`: none is known.
     pub route: &'a str,
-    /// What was thrown.
+    /// The payload of the panic.
     pub panic: &'a (dyn Any + Send),
 }
 
-/// What an endpoint is that is no server of HTTP, for traces.
+/// The kind of an endpoint that is no server of HTTP, for traces.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CalleeRecord<'a> {
     /// A method of a service.
@@ -128,7 +128,7 @@ pub struct AttemptRecord<'a> {
     pub status: u16,
     /// An idle connection was used again.
     pub reused: bool,
-    /// What went wrong.
+    /// The fault.
     pub error: Option<&'a str>,
     pub total: Duration,
 }

@@ -67,7 +67,7 @@ impl Drop for Tasks {
 struct Check {
     endpoint: Arc<Endpoint>,
     health: Health,
-    /// What the upstream is asked under; `None`: the endpoint's own name.
+    /// The host of its requests; `None`: the endpoint's own name.
     host: Option<Box<str>>,
     versions: HttpVersions,
 }

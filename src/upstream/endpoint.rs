@@ -103,7 +103,7 @@ impl Lease {
         self.endpoint.connection_key
     }
 
-    /// What is known of when the endpoint closes idle connections.
+    /// When the endpoint was seen to close idle connections.
     pub fn idle_closes(&self) -> &Arc<IdleCloses> {
         &self.endpoint.health.closes
     }

@@ -65,7 +65,7 @@ pub(super) struct EndpointHealth {
     pub(super) condition: Mutex<Condition>,
 }
 
-/// What requests and copies taught, for endpoints that no check looks at.
+/// The results of requests and copies, for endpoints without a check.
 #[derive(Debug, Default)]
 pub(super) struct Learned {
     /// It answered at least once.
@@ -134,7 +134,7 @@ impl EndpointHealth {
         self.answers.store(false, Relaxed);
     }
 
-    /// What is known without a check: `failures` in a row or a refused connection make it fail.
+    /// The state without a check: `failures` in a row or a refused connection make it fail.
     pub(super) fn learned(&self, last: Option<EndpointFailure>, failures: u32) -> (EndpointState, String) {
         let Learned { answered, requests, copies } = &self.learned;
         let (requests, copies) = (requests.load(Relaxed), copies.load(Relaxed));

@@ -39,7 +39,7 @@ impl Members {
         leaving.chain(self.listed.drain(..)).map(|endpoint| (endpoint.place.clone(), endpoint)).collect()
     }
 
-    /// Those of `known` that are not members (any more) leave.
+    /// Endpoints of `known` that are not members (any more) leave.
     pub(super) fn leave(&mut self, known: HashMap<Place, Arc<Endpoint>>) {
         let stays = |endpoint: &Endpoint| self.listed.iter().any(|member| member.key() == endpoint.key());
         self.leaving = known.into_values().filter(|endpoint| !stays(endpoint)).collect();

@@ -96,7 +96,7 @@ impl std::fmt::Debug for Pool {
 
 impl Pool {
     /// `began` is the beginning of the process's clock. `heir_of` is the pool of the same name before: endpoints whose
-    /// address stays keep their health, the others drain here. What a target that is not a server of HTTP needs runs on `runtime`.
+    /// address stays keep their health, the others drain here. Tasks of a target that is not a server of HTTP run on `runtime`.
     pub(super) fn new(
         spec: &Arc<UpstreamSpec>,
         (began, runtime): (Instant, &Handle),

@@ -34,7 +34,7 @@ pub struct Permit {
     queue: Option<Arc<RequestQueue>>,
 }
 
-/// What a request meets.
+/// The queue's answer to a request.
 #[derive(Debug)]
 pub enum Entered {
     Permit(Permit),
@@ -55,7 +55,7 @@ impl RequestQueue {
         queue
     }
 
-    /// The limits from now on; `None`: there are none any more. Those that wait and may go at once do.
+    /// The limits from now on; `None`: there are none any more. Waiting requests that may go at once do.
     pub(super) fn set(self: &Arc<Self>, limit: Option<&InFlightLimit>) {
         let mut state = self.0.lock();
         state.most = limit.map_or(u32::MAX, |limit| limit.most);

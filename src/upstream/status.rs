@@ -11,7 +11,7 @@ pub enum EndpointState {
     Unchecked,
     /// The last that was asked of it was answered: a check, a request or a copy.
     Healthy,
-    /// It gets requests or copies and refuses them, does not answer, or with errors alone: no other endpoint can take them, or they are copies.
+    /// Gets requests or copies and refuses them, is silent or fails all of them: no other endpoint can take them, or they are copies.
     Failing,
     /// Ejected, or found ill by its checks: gets nothing.
     Unhealthy,

@@ -233,7 +233,7 @@ fn an_endpoint_takes_all_at_once_where_no_other_takes_the_rest() {
     pool.apply(&[member(3, 1), member(4, 1)]);
     assert_eq!([said(3), said(4)], [at_once.clone(), at_once.clone()]);
     assert_eq!(picks(&pool, 10).values().copied().collect::<Vec<_>>(), [5, 5]);
-    // Those of a higher number take nothing as long as this one is there.
+    // Endpoints of a higher number take nothing as long as this one is there.
     pool.apply(&[member(3, 2), member(4, 2), member(5, 1)]);
     assert_eq!(said(5), at_once);
     // The one whose requests it shared step by step leaves.

@@ -31,7 +31,7 @@ pub struct Upstreams {
     observer: Arc<dyn Observer>,
     handle: Handle,
     known_names: Arc<KnownNames>,
-    /// What registries said is kept there, for a start without them.
+    /// Keeps the registries' lists, for a start without them.
     store: Option<Arc<Store>>,
     /// In the order of the snapshot.
     pools: Mutex<Vec<Arc<Pool>>>,

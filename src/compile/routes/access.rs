@@ -1,4 +1,4 @@
-//! What a route asks of a client before anything is forwarded.
+//! The conditions of a route on a client before anything is forwarded.
 
 use http::HeaderName;
 

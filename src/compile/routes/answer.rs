@@ -1,4 +1,4 @@
-//! What is changed in a service's answer, and whether its cookies find their way back.
+//! Changes to a service's answer, and whether its cookies find their way back.
 
 use super::super::draft::Draft;
 use super::{Site, edits};

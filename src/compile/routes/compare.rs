@@ -1,4 +1,4 @@
-//! What is compared. The paths are checked by the module that compares, and read again there.
+//! Settings of the comparison. The paths are checked by the module that compares, and read again there.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ const DEFAULT_REPLAYS: u32 = 5;
 /// 202 Accepted: the outcome comes later.
 const ACCEPTED: u16 = 202;
 const OUTCOME_WITHIN: Duration = Duration::from_secs(5);
-/// What is asked on is held in memory for as long.
+/// The longest `within`: an outcome that is asked for again is held in memory for as long.
 const LONGEST_OUTCOME: Duration = Duration::from_secs(60);
 
 /// `by_default`: where the file says nothing, everything is compared as usual.

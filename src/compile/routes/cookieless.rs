@@ -56,7 +56,7 @@ fn asks_for_a_cookie(site: Site<'_>) -> bool {
     conditions.iter().any(|entry| !matches!(entry.value, Condition::Absent))
 }
 
-/// What says that programs ask here.
+/// The sign that programs ask here.
 fn sign_of_programs(site: Site<'_>) -> Option<(Span, &'static str)> {
     let route = site.route;
     let paths = route.path.get().map(|paths| paths.0.as_slice()).unwrap_or_default();
@@ -76,7 +76,7 @@ fn sign_of_programs(site: Site<'_>) -> Option<(Span, &'static str)> {
     if let Some(host) = route.host.given().filter(|host| host.value.to_ascii_lowercase().starts_with("api.")) {
         return Some((host.span.clone(), "looks like an API"));
     }
-    // What a browser asks for without a script of the page.
+    // Methods that a browser uses without a script of the page.
     let of_pages = |item: &Item<Method>| matches!(item.value, Method::GET | Method::HEAD | Method::POST);
     let methods =
         route.methods.given().filter(|given| !given.value.0.is_empty() && !given.value.0.iter().any(of_pages));

@@ -28,7 +28,7 @@ pub(super) fn check(written: &[&NamedEntry<config::Route>], routes: &[Arc<Route>
     }
 }
 
-/// What a service says and an edit replaces.
+/// An attribute of a service's cookie that an edit replaces.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum Renamed {
     Domain(Box<str>),

@@ -115,7 +115,7 @@ mod tests {
 
     use crate::compile::compile;
 
-    /// The routes that are said to be out of reach, and by whom.
+    /// The messages about routes out of reach, which name the routes in front of them.
     fn said(routes: &[(&str, &str)], more: &str) -> Vec<String> {
         let mut file =
             format!("{more}[monolith]\nurl = \"http://127.0.0.1:1\"\n[services.a]\nurl = \"http://127.0.0.1:2\"\n");

@@ -111,7 +111,7 @@ fn no_evidence(
     );
 }
 
-/// A table over its defaults. What is wrong is reported, and the default stands for it.
+/// A table over its defaults. A wrong value is reported, and the default stands for it.
 fn over(written: &config::Gate, base: &Gate, draft: &mut Draft<'_>) -> Gate {
     Gate {
         steps: steps(&written.steps, draft).unwrap_or_else(|| base.steps.clone()),

@@ -1,5 +1,5 @@
-//! The servers that a route asks who a client is: `auth.forward`, `auth.exchange`, `shadow.credentials`; and the headers that no
-//! client may send to a service that believes them.
+//! The servers that identify a route's clients: `auth.forward`, `auth.exchange`, `shadow.credentials`; and the headers that no client may
+//! send to a service that believes them.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -183,7 +183,7 @@ fn check_stage<T>(what: &str, given: &Given<T>, site: Site<'_>, draft: &mut Draf
     );
 }
 
-/// Tells each route which headers its services believe. What is credited to a client on one route must not be claimed by it on another.
+/// Tells each route which headers its services believe: a header of a client's identity on one route must not be forged by it on another.
 pub(super) fn reserve(routes: &mut [Arc<Route>]) {
     let mut believed: HashMap<UpstreamId, Vec<HeaderName>> = HashMap::new();
     for route in routes.iter() {

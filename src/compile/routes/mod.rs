@@ -60,7 +60,7 @@ pub(super) struct Routes {
     pub(super) gate_defaults: Option<Gate>,
 }
 
-/// What the checks of one route share.
+/// The state that the checks of one route share.
 #[derive(Debug, Clone, Copy)]
 struct Site<'f> {
     entry: &'f NamedEntry<config::Route>,

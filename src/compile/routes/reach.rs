@@ -58,8 +58,8 @@ impl<'a> Overview<'a> {
         Self { asked }
     }
 
-    /// What is asked of, but for one; with the values where all are to be equal to something, for then only a rule that
-    /// asks the same can imply it.
+    /// The fields of the conditions, but for one; with the values where all are to be equal to something, for then only a rule with the
+    /// same conditions can imply it.
     fn key(&self, but: Option<usize>, exact: bool) -> String {
         let asked = self.asked.iter().enumerate().filter(|(at, _)| Some(*at) != but);
         let written = asked.map(|(_, (on, Condition { name, kind }))| match kind {
@@ -73,7 +73,7 @@ impl<'a> Overview<'a> {
         self.asked.iter().all(|(_, condition)| matches!(condition.kind, ConditionKind::Equal(_)))
     }
 
-    /// Whatever meets this meets the other but for one; both ask of the same.
+    /// Every request that meets this meets the other but for one; both ask of the same fields.
     fn implies(&self, other: &Self, but: Option<usize>) -> bool {
         let rest = other.asked.iter().enumerate().filter(|(at, _)| Some(*at) != but);
         self.asked.iter().zip(rest).all(|((_, own), (_, (_, other)))| implies(&own.kind, &other.kind))

@@ -32,7 +32,7 @@ pub(super) fn check(
     }
 }
 
-/// What a route needs the monolith for.
+/// Why a route needs the monolith; `None`: it does not.
 fn need(policy: &Policy) -> Option<&'static str> {
     match policy.dial.stage {
         Stage::Monolith | Stage::Shadow => Some("it answers the route"),

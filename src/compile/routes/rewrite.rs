@@ -1,4 +1,4 @@
-//! What the service is sent instead of what the client sent.
+//! Changes to the request for the service.
 
 use super::super::draft::Draft;
 use super::{Site, edits};

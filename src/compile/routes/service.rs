@@ -7,7 +7,7 @@ use crate::config::{Field, Stage};
 use crate::diagnostic::{Code, Span};
 use crate::migration;
 
-/// What a stage can make of the service.
+/// The service of a route, as its stage needs it.
 pub(super) enum Named {
     /// The stage can do without.
     None,

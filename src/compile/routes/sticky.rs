@@ -1,4 +1,4 @@
-//! What names a client. `cookie:multilith_id` is always the last and never in the list.
+//! The sources of a client's name. `cookie:multilith_id` is always the last and never in the list.
 
 use http::HeaderName;
 

@@ -1,4 +1,4 @@
-//! What a route asks of a service that is not a server of HTTP, and that it cannot do.
+//! Settings of a route that a service cannot fulfil because it is not a server of HTTP.
 
 use super::super::draft::Draft;
 use super::super::upstreams::{Found, TargetKind};

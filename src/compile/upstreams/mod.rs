@@ -39,7 +39,7 @@ pub(super) struct Names<'f> {
     pub(super) monolith_retired: Option<Span>,
 }
 
-/// What a route has to know of a service.
+/// The facts that a route needs of a service.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Service {
     pub(super) id: UpstreamId,
@@ -47,7 +47,7 @@ pub(super) struct Service {
     pub(super) target: TargetKind,
 }
 
-/// What a name stands for.
+/// The meaning of a name.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Found {
     Service(Service),

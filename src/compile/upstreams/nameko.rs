@@ -8,7 +8,7 @@ use crate::config::{self, Given, Secret};
 use crate::diagnostic::{Code, Span};
 use crate::endpoint::{Address, BrokerSpec, NamekoSpec, Source};
 
-/// What it is, where its broker is, and with TLS the name that the broker's certificate has.
+/// The spec, its broker's address, and with TLS the name that the broker's certificate has.
 type Compiled = (Option<NamekoSpec>, Source, Option<String>);
 
 pub(super) fn compile(given: &Given<config::Nameko>, draft: &mut Draft<'_>) -> Compiled {

@@ -13,7 +13,7 @@ use crate::endpoint::{
     UpstreamSpec,
 };
 
-/// What a route has to know of it.
+/// The kind of a service, which a route has to know.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(in super::super) enum TargetKind {
     #[default]
@@ -73,7 +73,7 @@ pub(super) fn compile(
             help,
         );
     }
-    // What is wrong there was reported.
+    // A fault there was reported.
     (matches!(service.lambda, Field::Wrong) || matches!(service.nameko, Field::Wrong))
         .then(|| parts.compile_from(Source::Fixed(Vec::new()), None, base, sandbox, draft))
 }

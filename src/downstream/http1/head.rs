@@ -1,4 +1,4 @@
-//! What the bytes of a head say before, or besides, what the message room reads of them.
+//! Checks on the bytes of a head before, or besides, what the message room reads of them.
 
 use http::{Method, Version};
 

@@ -18,7 +18,7 @@ use crate::client::read::{poll_append, poll_body, poll_look};
 use crate::client::{Outbox, Socket};
 use crate::message::{ChunkReader, Framing, Malformed, Name, Piece, RequestHead, digits, head_end, stays_open, take};
 
-/// What HTTP/2 begins with (RFC 9113, 3.4).
+/// The preface of HTTP/2 (RFC 9113, 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// No head is longer, whatever the file says.
 const LONGEST_HEAD: usize = 1024 * 1024;
@@ -28,7 +28,7 @@ const BODY_READ: usize = 64 * 1024;
 /// A client's FIN so soon behind its request says that it has no more to send, not that it has left.
 const HALF_CLOSE: Duration = Duration::from_secs(1);
 
-/// What may come on a connection.
+/// The limits on the heads of a connection.
 #[derive(Debug, Clone, Copy)]
 pub struct HeadRules {
     /// The longest head, in bytes.
@@ -37,12 +37,12 @@ pub struct HeadRules {
     pub bare_line_feeds: bool,
 }
 
-/// What came on a connection that waited for a request.
+/// The input of a connection that waited for a request.
 #[derive(Debug)]
 pub enum Arrived {
     /// A request's head, and its length in bytes.
     Request(RequestHead, usize),
-    /// What came is not a request. The head holds as much of it as a log line needs.
+    /// The input is not a request. The head holds as much of it as a log line needs.
     Malformed(Malformed, RequestHead),
     /// The connection opens with the preface of HTTP/2; nothing of it was taken.
     Http2,
@@ -123,7 +123,7 @@ impl Http1Connection {
         }
     }
 
-    /// A connection of which so much was read already.
+    /// A connection of which the bytes `unread` were read already.
     #[must_use]
     pub fn behind(socket: Socket, unread: BytesMut, pace: Pace) -> Self {
         Self { unread, ..Self::new(socket, pace) }
@@ -247,7 +247,7 @@ impl Http1Connection {
         Arrived::Request(head, length)
     }
 
-    /// What came is not a request: it is answered, and the connection ends.
+    /// The input is not a request: it is answered, and the connection ends.
     fn malformed(&mut self, bad: Malformed, raw: &[u8]) -> Arrived {
         self.version = Version::HTTP_11;
         self.head_only = false;
@@ -380,7 +380,7 @@ impl Http1Connection {
         self.stays && self.is_read() && self.writing == Writing::Over && self.outbox.is_empty() && self.pipe.is_none()
     }
 
-    /// What a tunnel needs behind a `101`: the socket, what was read ahead, the timer.
+    /// The parts that a tunnel needs behind a `101`: the socket, the bytes read ahead, the timer.
     pub fn tunnel(&mut self) -> (&mut Socket, BytesMut, &mut Timer) {
         self.stays = false;
         (&mut self.socket, std::mem::take(&mut self.unread), &mut self.timer)

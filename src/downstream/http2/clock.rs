@@ -1,4 +1,4 @@
-//! What a connection of HTTP/2 waits for, and until when.
+//! The event that a connection of HTTP/2 waits for, and its deadline.
 
 use std::time::Duration;
 
@@ -39,7 +39,7 @@ impl Closing {
     }
 }
 
-/// What was due.
+/// The event that was due.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Due {
     /// The client has earned no more patience: the label of `refused_total`.
@@ -160,7 +160,7 @@ struct Pace {
 }
 
 impl Pace {
-    /// So much has passed by now: the label of `refused_total` if that is too little.
+    /// Judges the `passed` bytes by now: the label of `refused_total` if they are too few.
     fn judge(&mut self, now: Instant, passed: u64, limits: &Limits) -> Option<&'static str> {
         let progress = self.progress.get_or_insert((now, passed));
         if passed > progress.1 {

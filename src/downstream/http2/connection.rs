@@ -23,12 +23,12 @@ use crate::compile::Limits;
 use crate::guard::http2::Bounds;
 use crate::telemetry::Meters;
 
-/// What a client may send ahead of the upstream, for each request and in all.
+/// The bytes that a client may send ahead of the upstream, for each request and in all.
 const STREAM_WINDOW: u32 = 64 * 1024;
 const CONNECTION_WINDOW: u32 = 1024 * 1024;
-/// With more streams than usual each still has so much of the connection's window.
+/// The share of the connection's window that each stream has when there are more than usual.
 const SHARE_OF_WINDOW: u32 = 4 * 1024;
-/// What may wait for each client's window or socket in the library.
+/// The bytes that may wait in the library for each client's window or socket.
 const SEND_BUFFER: usize = 64 * 1024;
 /// The least number of reset streams that are remembered.
 const RESET_STREAMS: u32 = 50;
@@ -36,7 +36,7 @@ const RESET_STREAMS: u32 = 50;
 const HEADER_LIST: u64 = 64 * 1024;
 const LONGEST_HEADER_LIST: u64 = 1024 * 1024;
 
-/// What a connection is served with.
+/// The settings of a served connection.
 #[derive(Debug, Clone)]
 pub struct Settings {
     pub limits: Limits,
@@ -46,7 +46,7 @@ pub struct Settings {
 }
 
 /// Serves a connection whose preface was seen, until it is over. `ahead`: what was read of it, from its first byte on.
-/// `begin` gets each request; it starts a task for it and does not wait. What the system knows of the socket says `state`.
+/// `begin` gets each request; it starts a task for it and does not wait. `state` tells what the system knows of the socket.
 pub async fn serve<S>(
     socket: S,
     ahead: BytesMut,
@@ -65,7 +65,7 @@ pub async fn serve<S>(
         biased;
         connection = handshake => match connection {
             Ok(connection) => connection,
-            // What came is no HTTP/2.
+            // The bytes are no HTTP/2.
             Err(_) => return,
         },
         // Over TLS the client has agreed on HTTP/2 and said nothing since.
@@ -138,7 +138,7 @@ fn options(streams: u32, longest: usize) -> Builder {
     let mut options = Builder::new();
     options
         .max_concurrent_streams(streams)
-        // What still comes on a stream that was answered early is passed over, not an error.
+        // Frames that still come on a stream that was answered early are passed over, not an error.
         .max_concurrent_reset_streams(streams.max(RESET_STREAMS) as usize)
         .initial_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW.max(streams.saturating_mul(SHARE_OF_WINDOW)))
@@ -147,7 +147,7 @@ fn options(streams: u32, longest: usize) -> Builder {
     options
 }
 
-/// What happens next.
+/// The next event of the loop.
 enum Turn {
     Accepted(RecvStream, SendResponse<Bytes>),
     Due(Due),

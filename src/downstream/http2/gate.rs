@@ -2,9 +2,8 @@
 //!
 //! The library keeps a request's target as a `http::Uri`. It resets a stream whose target such a type cannot hold, and ends the
 //! connection for one that is no UTF-8. So it gets `GET /` for every request, and an empty list for trailers: literals that
-//! touch no table. The real head waits in [`Heads`](super::heads::Heads) for the stream. What is wrong with the frames
-//! themselves reaches the library as it came, or as something that is wrong in the same way: it knows what the standard has to
-//! say to it.
+//! touch no table. The real head waits in [`Heads`](super::heads::Heads) for the stream. Faulty frames reach the library as they came, or
+//! with a fault of the same kind: the library answers them as the standard says.
 
 use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
@@ -24,7 +23,7 @@ use crate::telemetry::Meters;
 
 /// The longest payload that the library has allowed the client.
 const LONGEST_FRAME: u32 = 16_384;
-/// What HTTP/2 begins with (RFC 9113, 3.4).
+/// The length of the preface of HTTP/2 (RFC 9113, 3.4).
 const PREFACE: u32 = 24;
 
 const PADDED: u8 = 0x8;
@@ -41,12 +40,12 @@ const READ: usize = 4096;
 const GATHERED: usize = 16 * 1024;
 /// A payload of this length is not copied.
 const LONG: usize = 4 * 1024;
-/// What a client may have on its way when it is told to go.
+/// The bytes that a client may have on its way when it is told to go.
 const MOST_DRAINED: usize = 1024 * 1024;
 /// A header list longer than the limit by this factor ends the connection instead of being refused with a response.
 const FAR_TOO_LONG: usize = 4;
 
-/// What the system knows of a client's socket.
+/// The system's view of a client's socket.
 pub trait SocketState: Send + Sync {
     /// Bytes that the client has acknowledged; `None` where the system does not say.
     fn acknowledged(&self) -> Option<u64> {
@@ -71,12 +70,12 @@ pub struct FrameGate<S: AsyncWrite + Unpin> {
     longest: usize,
     /// Read, and not handed on yet. It begins with the head of a frame, or a part of one, as soon as nothing of it may pass.
     input: BytesMut,
-    /// So much of the input may pass as it is.
+    /// Bytes of the input that may pass as they are.
     passing: usize,
-    /// Of the payload of a frame that passes, or of the preface, so much is still to come.
+    /// Bytes of a passing frame's payload, or of the preface, that are still to come.
     left: usize,
     block: Option<Block>,
-    /// What stands in for a header block, on its way to the library.
+    /// The stand-in for a header block, on its way to the library.
     stand_in: StandIn,
     /// The library ends the connection for what passes now.
     broken: bool,
@@ -99,7 +98,7 @@ struct Block {
 #[derive(Debug, Default)]
 struct StandIn {
     bytes: [u8; Frame::HEAD + 5 + STAND_IN.len()],
-    /// Those that were handed on, and how many there are.
+    /// Bytes that were handed on, and how many there are.
     at: usize,
     length: usize,
 }
@@ -203,7 +202,7 @@ impl<S: AsyncWrite + Unpin> FrameGate<S> {
         Some(end)
     }
 
-    /// What comes now ends the connection: nothing of it was taken.
+    /// The bytes that come now end the connection: none of them was taken.
     fn breaks(&mut self) -> usize {
         self.block = None;
         self.broken = true;
@@ -443,7 +442,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for FrameGate<S> {
 }
 
 impl<S: AsyncWrite + Unpin> Drop for FrameGate<S> {
-    /// What was written of a response that broke off is the client's, as far as the socket takes it at once.
+    /// Bytes that were written of a broken-off response are the client's, as far as the socket takes them at once.
     fn drop(&mut self) {
         let mut cx = Context::from_waker(std::task::Waker::noop());
         let _ = self.poll_outbox(&mut cx);

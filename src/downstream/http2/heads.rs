@@ -90,7 +90,7 @@ impl Heads {
         self.malformed < MOST_MALFORMED && self.new.len() <= self.most
     }
 
-    /// What stands behind the body of a stream.
+    /// Keeps the trailers of a stream.
     pub fn trailers(&mut self, stream: u32, trailers: Result<Fields, Malformed>) {
         if let Some(open) = self.open.get_mut(&stream) {
             open.get_or_insert(trailers);
@@ -122,7 +122,7 @@ impl Heads {
         self.open.get_mut(&stream)?.take()
     }
 
-    /// What is wrong with the trailers of a stream, if they have come.
+    /// The fault of a stream's trailers, if they have come.
     pub fn malformed_trailers(&self, stream: u32) -> Option<Malformed> {
         self.open.get(&stream)?.as_ref()?.as_ref().err().copied()
     }

@@ -24,7 +24,7 @@ pub struct FrameMeter {
     metrics: Arc<Meters>,
 }
 
-/// What the loop of the connection asks. Times are milliseconds after the epoch; 0: none.
+/// The state that the loop of the connection reads. Times are milliseconds after the epoch; 0: none.
 #[derive(Debug)]
 pub struct Traffic {
     epoch: Instant,

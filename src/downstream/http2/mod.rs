@@ -27,7 +27,7 @@ use super::Timer;
 use heads::Heads;
 use meter::Traffic;
 
-/// What the gate, the loop of the connection and its streams share.
+/// The state that the gate, the loop of the connection and its streams share.
 #[derive(Debug)]
 struct Shared {
     heads: Mutex<Heads>,

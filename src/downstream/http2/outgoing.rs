@@ -11,26 +11,26 @@ use crate::guard::http2::{Frame, FrameKind};
 
 /// The longest payload that every client takes (RFC 9113, 6.5.2).
 const LONGEST: usize = 16_384;
-/// The status of a block that nobody has given: only a client that has reset the stream can see it.
+/// The status of a block without one: only a client that has reset the stream can see it.
 const NONE: u16 = 500;
 
 /// One connection's direction to the client.
 #[derive(Debug, Default)]
 pub struct OutgoingFrames {
     encoder: Encoder,
-    /// Of the payload of a frame that passes, so much is still to come.
+    /// Bytes of a passing frame's payload that are still to come.
     left: usize,
     /// The beginning of a frame that has to be whole.
     held: Vec<u8>,
 }
 
 impl OutgoingFrames {
-    /// Whether all of so many bytes are the payload of a frame that passes.
+    /// Whether `length` bytes are all payload of a frame that passes.
     pub const fn are_payload(&self, length: usize) -> bool {
         self.left >= length
     }
 
-    /// So many bytes of a payload passed by another way.
+    /// `length` bytes of a payload passed by another way.
     pub const fn passed(&mut self, length: usize) {
         self.left -= length;
     }

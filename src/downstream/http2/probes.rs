@@ -1,4 +1,4 @@
-//! What the library itself does, where this room relies on it or goes round it: an update that changes one is seen here.
+//! Tests of the library itself, where this room relies on it or goes round it: an update that changes one is seen here.
 
 use h2::Reason;
 use h2::server::Builder;
@@ -55,7 +55,7 @@ async fn targets_that_the_library_does_not_hand_out() {
         assert!(accepted.is_empty(), "{}", path.escape_ascii());
         assert_eq!(kinds(&seen, RST_STREAM), [[0, 0, 0, 1]], "{}", path.escape_ascii());
     }
-    // What stands behind `#` is cut off without a word.
+    // The text behind `#` is cut off without an error.
     let (accepted, _) = alone(frame(HEADERS, 5, 1, &get(b"GET", b"/a#frag", &[])), Builder::new()).await;
     assert_eq!(accepted, ["/a"]);
 }

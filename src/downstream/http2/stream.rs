@@ -27,7 +27,7 @@ pub struct ServerStream {
     upload: Upload,
     response: Answer,
     outbox: Outbox,
-    /// What the library has said to something that was put.
+    /// The library's error for something that was put.
     fault: Option<ClientFault>,
     /// This stream has something to send and the client's windows are closed.
     waits: bool,
@@ -37,7 +37,7 @@ pub struct ServerStream {
 #[derive(Debug)]
 struct Upload {
     body: RecvStream,
-    /// What the head announces, and what has come.
+    /// The length that the head announces, and the bytes that have come.
     announced: Option<u64>,
     come: u64,
     /// Bytes that were read and not passed on yet.
@@ -85,7 +85,7 @@ impl ServerStream {
     /// The request's head, once.
     ///
     /// # Errors
-    /// What is wrong with it; the stream can still be answered, and [`ServerStream::known_head`] is for its line in the log.
+    /// The fault of the head; the stream can still be answered, and [`ServerStream::known_head`] is for its line in the log.
     pub fn take_head(&mut self) -> Result<RequestHead, Malformed> {
         match self.malformed {
             Some(malformed) => Err(malformed),
@@ -171,8 +171,8 @@ impl ServerStream {
         })
     }
 
-    /// Bytes of the request's body that were passed on: the client may send as many again. What is passed on a second time
-    /// counts once.
+    /// Bytes of the request's body that were passed on: the client may send as many again. Bytes that are passed on a second time count
+    /// once.
     pub fn passed(&mut self, bytes: usize) {
         let bytes = bytes.min(self.upload.held);
         self.upload.held -= bytes;
@@ -352,7 +352,7 @@ fn reset_fault(reset: Poll<Result<Reason, h2::Error>>) -> ClientFault {
     }
 }
 
-/// What the library gets of a head. Its own header blocks reach no client.
+/// The library's stand-in for a head. Its own header blocks reach no client.
 fn stand_in(status: StatusCode) -> Response<()> {
     let mut response = Response::new(());
     *response.status_mut() = status;

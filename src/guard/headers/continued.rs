@@ -15,8 +15,8 @@ use crate::message::{Fields, Key, Name};
 /// Writes `X-Forwarded-For`, `-Proto`, `-Host` and `-Port` into the request of a trusted peer, and `Forwarded` where the peer
 /// has sent one or the file asks for it. True: the client came with TLS.
 ///
-/// What the peer says in `X-Forwarded-*` is kept, and what it says in `Forwarded` alone is said there, too. A `Forwarded` that
-/// says something else than `X-Forwarded-*` is written anew: many balancers let a client's own pass unread.
+/// The peer's `X-Forwarded-*` fields are kept, and what it says in `Forwarded` alone is said there, too. A `Forwarded` that says something
+/// else than `X-Forwarded-*` is written anew: many balancers let a client's own pass unread.
 pub(super) fn describe(fields: &mut Fields, arrival: &PeerFacts<'_>) -> bool {
     let peer = arrival.peer.to_canonical();
     let told = Told::of(fields, arrival, peer);
@@ -55,7 +55,7 @@ struct Told {
     proto: Vec<u8>,
     host: Option<Vec<u8>>,
     port: Vec<u8>,
-    /// What the peer's own `Forwarded` has.
+    /// The content of the peer's own `Forwarded`.
     forwarded: Option<OwnForwarded>,
 }
 
@@ -109,7 +109,7 @@ fn proto_of(arrival: &PeerFacts<'_>) -> &'static [u8] {
     proto(arrival.tls).as_bytes()
 }
 
-/// What `Forwarded` says.
+/// The content of `Forwarded`.
 struct Said<'a> {
     /// The client, by what trusted proxies wrote.
     address: IpAddr,
@@ -143,7 +143,7 @@ fn is_scheme(text: &[u8]) -> bool {
         && text.iter().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(byte))
 }
 
-/// What is said nowhere contradicts nothing.
+/// A value that is missing contradicts nothing.
 fn same(said: Option<&[u8]>, told: Option<&[u8]>) -> bool {
     said.is_none_or(|said| told.is_some_and(|told| said.eq_ignore_ascii_case(told)))
 }

@@ -1,4 +1,4 @@
-//! What a trusted peer says, and what goes on: both families of fields tell the same.
+//! Fields of a trusted peer on their way in and out: both families of fields tell the same.
 
 use http::{Method, Version};
 

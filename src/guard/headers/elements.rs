@@ -107,7 +107,7 @@ fn split_first(pairs: &[u8]) -> (&[u8], Option<&[u8]>) {
     (pairs, None)
 }
 
-/// What a quoted string stands for: a backslash quotes the byte behind it.
+/// The text of a quoted string: a backslash quotes the byte behind it.
 fn unescaped(value: &[u8]) -> Cow<'_, [u8]> {
     if !value.contains(&b'\\') {
         return Cow::Borrowed(value);

@@ -113,7 +113,7 @@ pub(super) const fn default_port(proto: &[u8]) -> &'static [u8] {
     if is_secure(proto) { b"443" } else { b"80" }
 }
 
-/// Begins an element of `Forwarded` (RFC 7239) with who has asked; `None`: an address is not known.
+/// Begins an element of `Forwarded` (RFC 7239) with the requesting node; `None`: its address is not known.
 pub(super) fn put_node(text: &mut Vec<u8>, node: Option<IpAddr>) {
     match node {
         None => text.extend_from_slice(b"for=unknown"),

@@ -60,7 +60,7 @@ pub(super) fn is_among(named: &[Box<[u8]>], text: &[u8]) -> bool {
     named.iter().any(|name| name.eq_ignore_ascii_case(text))
 }
 
-/// What no connection may call its own; and what the callers decide on by themselves.
+/// Names that `Connection` cannot make hop-by-hop; and fields about which the callers decide themselves.
 const fn is_end_to_end(name: Name) -> bool {
     matches!(
         name,

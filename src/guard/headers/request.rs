@@ -22,7 +22,7 @@ pub struct Received {
     pub forced: Option<Box<str>>,
     /// The request asks for a WebSocket. No other upgrade is left in it.
     pub upgrade: bool,
-    /// The peer is trusted and says for whom it speaks: its connection may carry several clients.
+    /// The peer is trusted and names the client: its connection may carry several clients.
     pub for_others: bool,
     /// The client came with TLS, to this edge or to a trusted proxy before it.
     pub secure: bool,
@@ -31,7 +31,7 @@ pub struct Received {
 /// Removes the fields that a client must not send, adds those of the edge, and makes the target a path.
 ///
 /// To be called once, after [`check`](crate::guard::framing::check) and before routing: then routing, each attempt and each
-/// copy start from the same clean request. What belongs to the client's connection stays until
+/// copy start from the same clean request. Fields of the client's connection stay until
 /// [`without_hop_by_hop`](super::without_hop_by_hop).
 pub fn receive(request: &mut RequestHead, arrival: &PeerFacts<'_>) -> Received {
     let (received, forwarded) = clean(request, arrival);

@@ -22,7 +22,7 @@ pub struct HeadReader {
     bounds: Bounds,
     size: usize,
     fault: Option<Malformed>,
-    /// What has come so far; method and target are placeholders until then.
+    /// The part that has come; method and target are placeholders until then.
     head: RequestHead,
     method: bool,
     scheme: Option<Scheme>,
@@ -163,7 +163,7 @@ impl HeadReader {
         (self.head, fault)
     }
 
-    /// What can be judged once all fields are there.
+    /// Checks the rules that need all fields.
     fn check(&mut self, bodiless: bool) -> Result<(), Malformed> {
         if !self.begun {
             self.begin()?;

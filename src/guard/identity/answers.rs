@@ -13,7 +13,7 @@ use tokio::sync::watch;
 /// Answers that are kept at once.
 const MOST: usize = 10_000;
 
-/// What an answer is about: a keyed hash, which tells nothing of what the client has shown.
+/// The key of an answer: a keyed hash, which tells nothing of what the client has shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Tag([u8; 32]);
 

@@ -37,7 +37,7 @@ struct Asks {
 /// The headers that go along.
 pub(super) type Headers = Arc<Vec<(HeaderName, Box<[u8]>)>>;
 
-/// What the server has said of a request.
+/// The server's answer about a request.
 #[derive(Debug, Clone)]
 pub(super) enum Said {
     Passes(Headers),
@@ -79,7 +79,7 @@ impl AuthServer {
         }
     }
 
-    /// What an answer is kept under; `None`: it is not kept.
+    /// The key under which an answer is kept; `None`: it is not kept.
     fn tag(&self, head: &RequestHead) -> Option<Tag> {
         self.asks.rule.cache?;
         let fields = &head.fields;

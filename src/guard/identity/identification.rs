@@ -29,7 +29,7 @@ pub enum Unidentified {
     NoAnswer,
 }
 
-/// The headers in which a service is told who the client is.
+/// The headers that tell a service the client's identity.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ClientIdentity {
     /// Every name that one of the servers could have filled.
@@ -37,7 +37,7 @@ pub struct ClientIdentity {
     values: Vec<(HeaderName, Box<[u8]>)>,
 }
 
-/// What a copy has to ask before it is sent.
+/// The servers that a copy asks before it is sent.
 #[derive(Debug)]
 pub struct Inquiry {
     pub asks: Arc<Identification>,

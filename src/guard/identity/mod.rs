@@ -1,6 +1,6 @@
-//! Asks other servers who a client is, before a service is asked: `auth.forward`, `auth.exchange` and `shadow.credentials`.
+//! Asks other servers to identify a client, before a service is asked: `auth.forward`, `auth.exchange` and `shadow.credentials`.
 //!
-//! What they answer is kept in memory alone, under a keyed hash of what the client has shown, never the credentials themselves.
+//! Their answers are kept in memory alone, under a keyed hash of what the client has shown, never the credentials themselves.
 
 mod answers;
 mod forward;

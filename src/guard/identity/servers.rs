@@ -16,12 +16,12 @@ pub struct AuthServers {
 }
 
 impl AuthServers {
-    /// What is asked where a service of this route is to answer; `None`: nothing.
+    /// The servers to ask where a service of this route answers; `None`: there are none.
     pub fn of(&self, route: &Route) -> Option<Arc<Identification>> {
         self.both(route.identity.forward.as_deref(), route.identity.exchange.as_deref())
     }
 
-    /// What is asked where a service of this route gets a copy.
+    /// The servers to ask where a service of this route gets a copy.
     pub fn for_copies(&self, route: &Route) -> Option<Arc<Identification>> {
         self.both(route.identity.forward.as_deref(), route.identity.for_copies.as_deref())
     }

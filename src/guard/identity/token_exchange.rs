@@ -34,7 +34,7 @@ struct Asks {
     outage: Outage,
 }
 
-/// What came of an exchange.
+/// The result of an exchange.
 #[derive(Debug, Clone)]
 pub(super) enum Exchanged {
     /// The client shows nothing that could be exchanged.
@@ -45,7 +45,7 @@ pub(super) enum Exchanged {
     NoAnswer,
 }
 
-/// What a request shows.
+/// The credentials of a request.
 enum Shown<'a> {
     Nothing,
     Value(&'a [u8]),
@@ -153,7 +153,7 @@ fn shown<'a>(from: &'a [CredentialSource], fields: &'a Fields) -> Shown<'a> {
     Shown::Nothing
 }
 
-/// What stands behind `Bearer `; another scheme shows no token.
+/// The token behind `Bearer `; another scheme shows no token.
 fn bearer(value: &[u8]) -> Option<&[u8]> {
     const SCHEME: &[u8] = b"bearer ";
     let scheme = value.get(..SCHEME.len())?;

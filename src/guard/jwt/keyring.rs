@@ -16,7 +16,7 @@ use crate::route::{JwtKeys, SecretSource};
 
 /// Issuers announce a new key well before they sign with it; an unknown key is asked for sooner.
 const FETCH_EVERY: Duration = Duration::from_secs(300);
-/// A file is local and cheap to look at, and an operator who replaces it expects it to be read soon.
+/// A file is local and cheap to look at, and after an operator replaces it, it should be read soon.
 const READ_EVERY: Duration = Duration::from_secs(2);
 
 /// Where one route's keys come from, and what is known of them now.

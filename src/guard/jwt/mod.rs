@@ -81,8 +81,8 @@ impl Rejected {
     }
 }
 
-/// Lets a request pass whose token is good, with its claims in the headers that the route names. Whatever a client sent under
-/// these names is removed first. Gives all claims.
+/// Lets a request pass whose token is good, with its claims in the headers that the route names. A client's own fields under these names
+/// are removed first. Gives all claims.
 ///
 /// `now` is in seconds since the epoch.
 pub fn check(
@@ -155,7 +155,7 @@ pub fn is_shown(fields: &Fields) -> bool {
     first.is_some_and(bearer) || values.next().is_some()
 }
 
-/// What of the request's token was signed: the same for every spelling of its signature.
+/// The signed part of the request's token: the same for every spelling of its signature.
 #[must_use]
 pub fn signed_part(fields: &Fields) -> Option<&str> {
     bearer(fields).ok()?.rsplit_once('.').map(|(signed, _)| signed)

@@ -26,7 +26,7 @@ const QUIET: Duration = Duration::from_secs(15);
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(15);
 
-/// What is known of one prefix.
+/// The known revocations below one prefix.
 #[derive(Debug)]
 pub struct Revocations {
     api: EtcdApi,

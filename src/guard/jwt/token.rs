@@ -46,7 +46,7 @@ pub(super) fn verified(token: &str, keys: &Keys) -> Result<Map<String, Value>, R
     })
 }
 
-/// What stands before the signature, if this is a token.
+/// The part in front of the signature, if this is a token.
 pub(super) fn signed_part(text: &str) -> Option<&str> {
     let (signed, _) = text.rsplit_once('.')?;
     let (head, claims) = signed.split_once('.')?;

@@ -18,7 +18,7 @@ pub const ACME_TLS: &[u8] = b"acme-tls/1";
 /// Gets the name of each certificate and when it expires, in seconds since 1970; 0: it is ordered, and there is none yet.
 type Observer = Box<dyn Fn(&BTreeMap<Box<str>, i64>) + Send + Sync>;
 
-/// What handshakes are answered with.
+/// The certificates for handshakes.
 #[derive(Default)]
 pub struct Certificates {
     chosen: ArcSwap<Chosen>,
@@ -32,7 +32,7 @@ pub struct Certificates {
 #[derive(Debug, Default)]
 struct Sources {
     files: Vec<Pair>,
-    /// Those that an authority issued to us, by host.
+    /// Certificates that an authority issued to us, by host.
     issued: BTreeMap<Box<str>, Pair>,
     /// The hosts for which there is to be one.
     ordered: Vec<Box<str>>,
@@ -77,7 +77,7 @@ impl Certificates {
         self.choose_from(&sources);
     }
 
-    /// For these hosts certificates are ordered. Those of others are not shown any more.
+    /// Sets the hosts for which certificates are ordered. Certificates of other hosts are not shown any more.
     pub fn keep_issued(&self, hosts: &[Box<str>]) {
         let mut sources = self.sources.lock();
         sources.ordered = hosts.to_vec();

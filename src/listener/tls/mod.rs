@@ -33,7 +33,7 @@ pub struct ListenerTls {
     acceptor: ArcSwap<Acceptor>,
 }
 
-/// What a handshake came to.
+/// The result of a handshake.
 pub enum Greeted {
     /// The subject of the client's certificate, if it has shown one.
     Client(Stream, Option<ClientSubject>),

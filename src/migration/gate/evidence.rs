@@ -1,4 +1,4 @@
-//! What was counted of both sides: totals since a route has its gate, and the differences of one tick.
+//! The counts of both sides: totals since a route has its gate, and the differences of one tick.
 
 use super::overdispersion::GROUPS;
 use super::pairs::Discordant;
@@ -90,7 +90,7 @@ fn sum(counts: &[u32]) -> u64 {
 }
 
 impl SideCounts {
-    /// What was counted since `before`. Counters run round at 2³², which a tick never counts.
+    /// The counts since `before`. Counters run round at 2³², which a tick never counts.
     #[must_use]
     pub fn since(&self, before: &Self) -> Self {
         let mut difference = Self::default();
@@ -203,7 +203,7 @@ impl Tick {
         }
     }
 
-    /// What was counted since `before`, where both are totals.
+    /// The counts since `before`, where both are totals.
     #[must_use]
     pub fn since(&self, before: &Self) -> Self {
         let mut difference = Self {

@@ -7,7 +7,7 @@ use super::judge::{Judge, Limit};
 use super::metric::{Comparison, Sample};
 use super::pairs::PairTest;
 
-/// The rule by which evidence is weighed. What was gathered under another one is of no use.
+/// The rule by which evidence is weighed. Evidence that was gathered under another one is of no use.
 const RULE: u32 = 2;
 
 /// All that a judge has gathered in its step.

@@ -8,7 +8,7 @@ use super::metric::{Against, Comparison, Metric, Missing, Sample, Seen};
 use super::pairs::PairTest;
 use super::settings::Gate;
 
-/// What a step can be judged by.
+/// The kinds of evidence that can judge a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Scene {
     /// In `shadow`: the monolith answers all clients, the service gets copies.
@@ -30,9 +30,9 @@ pub struct Limit {
     pub service_better: usize,
 }
 
-/// From so many answers on, the 95th percentile has ten of them beyond it, and is not the luck of a few.
+/// From this many answers on, the 95th percentile has ten of them beyond it, and is not the luck of a few.
 const ENOUGH: u64 = 200;
-/// Of so many answers 50 lie beyond the 95th percentile: whether the monolith left its limit is not chance.
+/// Of this many answers 50 lie beyond the 95th percentile: whether the monolith left its limit is not chance.
 const WINDOW_ANSWERS: u64 = 1000;
 /// Ticks of a window: what passes sooner did not change for good.
 const WINDOW_TICKS: u32 = 60;
@@ -274,7 +274,7 @@ impl Judge {
         self.limits = Some([p50, p95, p99]);
     }
 
-    /// What a quantile of the monolith's times allows the service.
+    /// The limit that a quantile of the monolith's times sets for the service.
     fn limit(&self, times: &SideCounts, quantile: f64) -> Option<Limit> {
         let factor = 1.0 + self.gate.max_latency_increase;
         times.quantile(quantile).map(|monolith| Limit {
@@ -284,7 +284,7 @@ impl Judge {
         })
     }
 
-    /// What the evidence on M for "worse" has to reach for a roll-back: the error is shared among the tests and the steps.
+    /// The threshold of M's evidence for "worse" for a roll-back: the error is shared among the tests and the steps.
     #[must_use]
     pub fn worse_at(&self, metric: Metric) -> f64 {
         let share = match metric {
@@ -298,7 +298,7 @@ impl Judge {
         steps * share / self.gate.alpha()
     }
 
-    /// What "better" has to reach.
+    /// The threshold of the evidence for "better".
     #[must_use]
     pub fn better_at(&self) -> f64 {
         1.0 / self.gate.alpha()

@@ -6,7 +6,7 @@ use super::evalue::{Bets, Count, Direction, log_e, log_e_one};
 use super::overdispersion::{Dispersion, Groups};
 use super::wealth::Wealth;
 
-/// What is compared.
+/// The metric that is compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Metric {
     Failures,
@@ -94,10 +94,10 @@ impl Trail {
     }
 }
 
-/// What needs more requests than these does not end.
+/// A proof that needs more requests than these does not end.
 const FARTHEST: f64 = 1e9;
 
-/// What is missing until the evidence reaches its threshold.
+/// The evidence that is missing to the threshold.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Missing {
     Nothing,
@@ -124,8 +124,7 @@ impl Trail {
     }
 }
 
-/// What one tick showed of a metric. The service is counted twice where its limit is rounded: up for "worse", down for
-/// "better".
+/// The counts of one tick for a metric. The service is counted twice where its limit is rounded: up for "worse", down for "better".
 #[derive(Debug, Clone, Copy)]
 pub struct Seen {
     pub monolith: Count,

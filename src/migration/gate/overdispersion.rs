@@ -3,7 +3,7 @@
 /// Clients are counted in this many groups: their bucket modulo 64.
 pub const GROUPS: usize = 64;
 
-/// What each group asked, and how much of it had the property that a test counts.
+/// The requests of each group, and how many of them had the property that a test counts.
 #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[serde(from = "GroupLists", into = "GroupLists")]
 pub struct Groups {

@@ -67,7 +67,7 @@ impl PairTest {
             let sample = Count::new(service_alone as f64, (service_alone + tick.monolith_alone) as f64);
             move |share| super::evalue::log_e_one(sample, share, 0.5)
         };
-        // What this program did is not held against the service, and proves nothing for it.
+        // A delay by this program is not held against the service, and proves nothing for it.
         let surely = tick.service_alone.saturating_sub(tick.kept_waiting);
         self.worse.tick(&bets(true), Dispersion::NONE, log_e(surely));
         self.better.tick(&bets(false), Dispersion::NONE, log_e(tick.service_alone));

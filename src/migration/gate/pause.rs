@@ -1,4 +1,4 @@
-//! What a person holds of a gate.
+//! The pause that a person has set on a gate.
 
 /// How much of a gate a person has paused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -1,11 +1,11 @@
-//! What a verdict rests on: each metric as it stands, what is still missing, and what keeps the gate from acting.
+//! The basis of a verdict: each metric as it stands, what is still missing, and what keeps the gate from acting.
 
 use super::evalue::Count;
 use super::evidence::QUANTILES;
 use super::judge::is_left_behind;
 use super::metric::Metric;
 
-/// What keeps a gate from acting, whatever the evidence says.
+/// A reason that keeps a gate from acting, whatever the evidence says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Obstacle {
     /// The big red button is on.
@@ -18,11 +18,11 @@ pub enum Obstacle {
     Fault,
     /// The others cannot be heard, and may lead.
     FleetAway,
-    /// Those that are heard do not carry two thirds of the traffic.
+    /// The replicas that are heard do not carry two thirds of the traffic.
     Unheard { heard: u16, of: u16 },
 }
 
-/// What is still missing for a proof.
+/// The evidence that is still missing for a proof.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Needs {
     Nothing,
@@ -43,7 +43,7 @@ pub enum Needs {
     KeptWaiting,
 }
 
-/// What comes in a second.
+/// Rates per second.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Rates {
     /// Requests of the service.
@@ -57,14 +57,14 @@ pub struct Reading {
     pub metric: Metric,
     pub monolith: Count,
     pub service: Count,
-    /// What is allowed: points for failures, refusals and mismatches, a share of the monolith's time for latency.
+    /// The allowed difference: points for failures, refusals and mismatches, a share of the monolith's time for latency.
     pub margin: f64,
     /// For latency: the monolith's limit and the service's, in seconds.
     pub limits: Option<(f64, f64)>,
     /// Evidence.
     pub worse: f64,
     pub better: f64,
-    /// What `worse` has to reach for a roll-back, `better` for an advance.
+    /// The thresholds: of `worse` for a roll-back, of `better` for an advance.
     pub worse_at: f64,
     pub better_at: f64,
     /// The step needs its proof to advance, or that of `instead`.

@@ -1,10 +1,10 @@
-//! What a route's gate was told: `[routes.NAME.gate]` over `[gate]`, compiled.
+//! The settings of a route's gate: `[routes.NAME.gate]` over `[gate]`, compiled.
 
 use std::time::Duration;
 
 use crate::migration::{Percent, Stage};
 
-/// What a gate does with a service that is surely worse.
+/// The action of a gate when a service is surely worse.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OnFail {
     RollBack,
@@ -42,7 +42,7 @@ pub struct Gate {
 }
 
 impl Default for Gate {
-    /// What `gate = {}` means where `[gate]` says nothing.
+    /// The meaning of `gate = {}` where `[gate]` says nothing.
     fn default() -> Self {
         let share = |hundredths| Percent::from_hundredths(hundredths).expect("the defaults are at most 100 %");
         Self {

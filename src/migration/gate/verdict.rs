@@ -9,7 +9,7 @@ use super::reading::{Needs, Obstacle, Reading};
 use super::settings::OnFail;
 use super::words;
 
-/// What a gate says.
+/// The verdict of a gate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Verdict {
     /// Sure that the service is not worse than allowed.
@@ -33,7 +33,7 @@ impl Verdict {
     }
 }
 
-/// What the evidence does not show.
+/// The facts beside the evidence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Circumstances {
     /// Nothing is done at all.

@@ -25,7 +25,7 @@ pub fn mass(tick: u64) -> f64 {
 #[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Wealth {
     by_bet: [f64; MOST_BETS],
-    /// What it began with: 1, or what another test had won.
+    /// The capital at its start: 1, or what another test had won.
     #[serde(default = "one")]
     capital: f64,
     unspent: f64,

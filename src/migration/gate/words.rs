@@ -1,4 +1,4 @@
-//! What a gate says to a person: always with the numbers that it rests on.
+//! The sentences of a gate to a person: always with the numbers that it rests on.
 
 use std::borrow::Cow;
 
@@ -14,7 +14,7 @@ pub const WAITS: &str = "sure; waits for `multilith approve`";
 /// A person wants no roll-back by the gate.
 pub const PAUSED_ALL: &str = "paused, roll-backs too: the gate does not take the route back";
 
-/// What a paused gate would do is to advance.
+/// The end of the sentence about a paused gate that would advance.
 pub const COULD_GO_ON: &str = "it could go on";
 
 /// Why a gate that a person has paused does nothing. `could`: it would advance.

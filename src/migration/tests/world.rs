@@ -56,7 +56,7 @@ pub(super) fn pinned(policy: Policy) -> Policy {
     Policy { pin: Some(Pin { silence: Duration::from_secs(600), cookie: "multilith_pin_checkout".into() }), ..policy }
 }
 
-/// What is known of one request beside its headers.
+/// One request's facts beside its headers.
 #[derive(Clone, Copy)]
 pub(super) struct Case<'a> {
     pub(super) method: &'a Method,

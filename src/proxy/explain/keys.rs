@@ -168,7 +168,7 @@ impl Bearing<'_> {
         }
     }
 
-    /// What divides the clients.
+    /// The rule that divides the clients.
     fn side(&self, say: &mut impl FnMut(&str, String)) {
         let policy = self.policy;
         let divided = self.decision.both_live || policy.balanced_by_unit;

@@ -67,7 +67,7 @@ pub struct Explained {
     pub shadow: Option<ExplainedCopy>,
     pub candidates: Vec<LostRoute>,
     pub request: Sent,
-    /// What is sent instead, to what is no server of HTTP.
+    /// The message in its place, where the upstream is no server of HTTP.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub translation: Option<Translation>,
     /// How much of bodies is held on their way.
@@ -94,7 +94,7 @@ pub struct Explained {
     /// The token that the route asks for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub token: Option<ExplainedToken>,
-    /// The servers that are asked who the client is, before a service answers or gets a copy.
+    /// The servers that identify the client, before a service answers or gets a copy.
     pub asked: Vec<ExplainedAsking>,
     /// Other keys of the file that bear on the request.
     pub keys: Vec<ExplainedKey>,
@@ -102,7 +102,7 @@ pub struct Explained {
     pub near_misses: Vec<Near>,
 }
 
-/// A server that is asked who the client is.
+/// A server that identifies the client.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ExplainedAsking {
     /// The key of the file that says so.
@@ -117,7 +117,7 @@ pub struct ExplainedAsking {
 pub struct ExplainedKey {
     /// With its tables: `server.tls.client_ca_hosts`.
     pub key: String,
-    /// What it does here, one sentence.
+    /// Its effect here, one sentence.
     pub effect: String,
 }
 
@@ -144,7 +144,7 @@ pub struct ExplainedLimit {
     pub queue_timeout_seconds: f64,
 }
 
-/// What the route answers instead of a service.
+/// The redirect that the route answers with instead of a service.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ExplainedRedirect {
     pub status: u16,
@@ -165,7 +165,7 @@ pub struct ExplainedTimeouts {
 pub struct ExplainedCopy {
     pub upstream: Option<String>,
     pub why: String,
-    /// What is sent, to what is no server of HTTP.
+    /// The message, where the target is no server of HTTP.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub translation: Option<Translation>,
 }

@@ -1,4 +1,4 @@
-//! What an upstream would be sent, as `explain` shows it.
+//! The request to an upstream, as `explain` shows it.
 
 use std::net::IpAddr;
 
@@ -18,7 +18,7 @@ use crate::telemetry::{RequestId, TraceContext};
 /// Shown in the place of what the file takes from the environment.
 const FROM_A_VARIABLE: &str = "(from a variable)";
 
-/// What the upstream would be sent.
+/// The request that the upstream would get.
 #[derive(Debug, Clone, Serialize)]
 pub struct Sent {
     pub method: String,
@@ -26,7 +26,7 @@ pub struct Sent {
     pub headers: Vec<(String, String)>,
 }
 
-/// What a request is written for an upstream with.
+/// The input for writing an upstream's request.
 pub struct Writing<'a> {
     pub snapshot: &'a Snapshot,
     pub found: Option<Found>,
@@ -78,7 +78,7 @@ impl Writing<'_> {
         Ok(shown)
     }
 
-    /// What is sent in the place of this head.
+    /// The message in the place of this head.
     pub fn translation(&self, head: &RequestHead, upstream: UpstreamId) -> Option<Translation> {
         let spec = self.snapshot.upstreams.get(upstream.index())?;
         let own = self.route.and_then(|route| route.timeouts).unwrap_or_default();

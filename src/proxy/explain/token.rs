@@ -1,4 +1,4 @@
-//! What `explain` says of the token that a route asks for. The token itself is not checked: that takes keys from elsewhere.
+//! Explains the token that a route asks for. The token itself is not checked: that takes keys from elsewhere.
 
 use serde::Serialize;
 

@@ -1,4 +1,4 @@
-//! What `explain` says of the upstream.
+//! Explains the upstream.
 
 use std::time::Duration;
 

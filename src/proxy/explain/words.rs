@@ -1,4 +1,4 @@
-//! What `explain` found, in the words that a terminal and a page have in common.
+//! The findings of `explain`, in the words that a terminal and a page have in common.
 
 use std::fmt::Write as _;
 
@@ -7,7 +7,7 @@ use super::token::ExplainedToken;
 use crate::client::Translation;
 
 impl Explained {
-    /// What bears on the request beside its route and side: a word and a sentence.
+    /// The facts that bear on the request beside its route and side: a word and a sentence.
     pub fn facts(&self) -> Vec<(&'static str, String)> {
         let mut facts = Vec::new();
         let mut say = |word, said: String| facts.push((word, said));
@@ -75,7 +75,7 @@ impl Explained {
         format!("the monolith answers if the service cannot be reached{or}")
     }
 
-    /// What goes to whom, each with its heading and its lines; nothing where the proxy answers with another address.
+    /// The messages that are sent, each with its heading and its lines; nothing where the proxy answers with another address.
     pub fn messages(&self) -> Vec<(String, String)> {
         if self.redirect.is_some() {
             return Vec::new();

@@ -1,4 +1,4 @@
-//! What a condition asks of a value: a text, a pattern, that it is there or is not.
+//! Conditions on a value: a text, a pattern, that it is there or is not.
 
 use std::fmt;
 

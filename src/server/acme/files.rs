@@ -1,5 +1,5 @@
-//! What is kept of an authority below the state directory: the account, and for each host its certificate with the key. Nobody else
-//! may read it.
+//! The files of an authority below the state directory: the account, and for each host its certificate with the key. Only their owner may
+//! read them.
 
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Write as _};
@@ -124,7 +124,7 @@ impl Files {
     fn write(&self, path: &Path, text: &[u8]) -> io::Result<()> {
         self.make()?;
         let beside = path.with_extension("new");
-        // What an interrupted write left is replaced.
+        // The remains of an interrupted write are replaced.
         match fs::remove_file(&beside) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}

@@ -240,7 +240,7 @@ async fn new_order(account: &Account, host: &str, replaced: Option<&Pair>) -> Re
     account.new_order(&NewOrder::new(&hosts)).await
 }
 
-/// What the authority says of a proof that it did not accept.
+/// The authority's reason for a proof that it did not accept.
 async fn why_not(order: &mut Order) -> Option<String> {
     let mut authorizations = order.authorizations();
     while let Some(authorization) = authorizations.next().await {

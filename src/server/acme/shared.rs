@@ -1,4 +1,4 @@
-//! What the replicas of a fleet share of an authority: one orders, all answer its challenges and load what it issues.
+//! One authority's account in a fleet: one replica orders, all answer its challenges and load what it issues.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use crate::live::{Expected, Live};
 
 /// A replica that does not show a proof by then is not waited for: the authority may not ask it.
 const SHOWN: Duration = Duration::from_secs(10);
-/// What this replica has and the others lack is looked for this often, also where nothing changes.
+/// The interval at which this replica looks for items that it has and the others lack, also where nothing changes.
 const LOOK: Duration = Duration::from_secs(60);
 
 /// One authority's account, certificates and challenges in a fleet. Everything lies sealed in etcd.
@@ -110,7 +110,7 @@ impl FleetShare {
         format!("{}/certificate/{host}", self.below)
     }
 
-    /// What another replica sealed is said once.
+    /// Logs a failure to share once, not at each try.
     pub(super) fn say(&self, error: &NotShared) {
         self.fleet.say_not_shared("certificates are not shared", error);
     }

@@ -34,7 +34,7 @@ const REDACTED: &[u8] = b"REDACTED";
 /// The longest key that is looked at, with every byte of it encoded.
 const LONGEST_KEY: usize = 3 * 64;
 
-/// Copies a query string with the values of secret keys replaced; `hidden` names more of them. At most `LONGEST` bytes of it are looked at, as no more is written.
+/// Copies a query string with the values of secret keys replaced; `hidden` names more of them. Reads at most `LONGEST` + 1 bytes of it.
 pub(super) fn query(query: &[u8], hidden: &[Box<str>], into: &mut Vec<u8>) {
     let seen = query.get(..LONGEST + 1).unwrap_or(query);
     for (number, pair) in seen.split(|byte| matches!(byte, b'&' | b';')).enumerate() {

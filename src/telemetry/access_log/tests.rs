@@ -1,4 +1,4 @@
-//! What is written, and what happens when it cannot be.
+//! Lines of the access log, also when they cannot be written.
 
 use std::fs;
 use std::path::PathBuf;

@@ -200,7 +200,7 @@ fn run(waiting: &Waiting, mut output: Output) {
         if waiting.reopen.swap(false, Ordering::AcqRel) {
             output.reopen();
         }
-        // What was accepted before the order goes where it was meant to go.
+        // Lines that were accepted before a redirect are written to the old output.
         for buffer in &waiting.buffers {
             std::mem::swap(&mut *buffer.lock(), &mut lines);
             write(waiting, &mut output, &lines, &mut failing);

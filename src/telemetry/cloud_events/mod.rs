@@ -1,7 +1,7 @@
 //! Events for other programs, each a `CloudEvent`, to NATS, to Kafka or to an exchange of AMQP. Off by default; never in a request's way.
 //!
-//! A thread of its own sends them in the order in which they were put. What the broker has not confirmed is sent again: at least once,
-//! for as long as there is room. Without room an event is dropped and counted, as is one that is longer than the broker takes.
+//! A thread of its own sends them in the order in which they were put. An event that the broker has not confirmed is sent again: at least
+//! once, for as long as there is room. Without room an event is dropped and counted, as is one that is longer than the broker takes.
 
 mod queue;
 

@@ -12,7 +12,7 @@ use tokio::sync::Notify;
 
 /// About 6000 events of requests.
 const ROOM: usize = 8 * 1024 * 1024;
-/// What an event takes beside its data.
+/// The size of an event beside its data, in bytes.
 const OVERHEAD: usize = 256;
 /// Sent at once.
 const BATCH: usize = 256;

@@ -41,7 +41,7 @@ fn method_index(method: &Method) -> u32 {
 }
 
 impl AnswerCounts {
-    /// Whatever an upstream invents, the number of series stays bounded: a code has few numbers.
+    /// The number of series stays bounded whatever an upstream invents: a code has few numbers.
     pub(crate) fn count(&self, method: &Method, code: ResultCode) {
         let key = 1 + (method_index(method) << 10 | u32::from(code.number()));
         let mut here = self;

@@ -1,4 +1,4 @@
-//! What belongs to no route: refusals, connections, upstreams, the configuration in force.
+//! Metrics of no route: refusals, connections, upstreams, the configuration in force.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
@@ -11,7 +11,7 @@ use super::queue::QueueMeters;
 use super::route::InFlight;
 use super::words::Words;
 
-/// Counters and gauges of the process. Those with a label are asked for once and then held.
+/// Counters and gauges of the process. A meter with a label is asked for once and then held.
 #[derive(Debug)]
 pub struct EdgeMeters {
     pub(crate) refused: Words,
@@ -77,7 +77,7 @@ pub(crate) const REFUSALS: [&str; 31] = [
 ];
 pub(crate) const RETRIES: [&str; 2] = ["connect", "reset"];
 
-/// What is known of one upstream.
+/// The meters of one upstream.
 #[derive(Debug, Default)]
 pub struct UpstreamMeters {
     pub(crate) retries: Words,

@@ -1,4 +1,4 @@
-//! What was counted lately: the counters of one series, kept as steps of time, so that a board can show its last minutes.
+//! Recent counts: the counters of one series, kept as steps of time, so that a board can show its last minutes.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -20,7 +20,7 @@ pub(crate) struct History {
     steps: VecDeque<Step>,
 }
 
-/// What was counted from `began` on, by the counter's index; those that did not move are left out.
+/// The counts from `began` on, by the counter's index; counters that did not move are left out.
 #[derive(Debug)]
 struct Step {
     began: Instant,

@@ -85,8 +85,8 @@ impl Meters {
         RouteMeters::bind(series, labels, &self.shared.bounds, |side| self.shared.edge.in_flight_gauge(side))
     }
 
-    /// The generation that was assembled last is in force. Series of routes and upstreams that it does not have disappear;
-    /// requests that began under an older generation may go on counting into them, unseen. Moves are counted as made `by` this, and given back.
+    /// The generation that was assembled last is in force. Series of routes and upstreams that it does not have disappear; requests of an
+    /// older generation may go on counting into them, unseen. Moves are counted as made `by` this, and given back.
     pub fn retain(
         &self,
         routes: impl Fn(&str) -> bool,
@@ -122,7 +122,7 @@ impl Meters {
         queue.clone()
     }
 
-    /// What belongs to no route.
+    /// The meters of no route.
     pub fn edge(&self) -> &EdgeMeters {
         &self.shared.edge
     }
@@ -156,7 +156,7 @@ impl Meters {
         self.shared.progress.lock().share()
     }
 
-    /// The same as it was known at most so long ago, and when that was: a look at ten thousand routes is dear.
+    /// The same with the time of the reading, which may be up to `oldest` ago: to read ten thousand routes is dear.
     pub fn progress_lately(&self, now: Instant, oldest: Duration) -> (f64, Instant) {
         let looked = self.shared.progress.lock().looked();
         let lately = looked.filter(|looked| now.saturating_duration_since(*looked) < oldest);
@@ -179,7 +179,7 @@ impl Meters {
         series::moved(&routes)
     }
 
-    /// What the page has, for another form of it.
+    /// The families of the page, for another form of it.
     pub fn families(&self) -> Vec<MetricFamily> {
         self.tick(Instant::now());
         self.registry.gather()

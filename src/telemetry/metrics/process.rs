@@ -1,4 +1,4 @@
-//! What every Prometheus client exports of its process; the crate's collector, whose processor time has whole seconds only.
+//! The process metrics that every Prometheus client exports; the crate's collector, whose processor time has whole seconds only.
 
 use std::fs;
 

@@ -24,7 +24,7 @@ impl QueueMeters {
         InFlight::new(Arc::clone(&self.length))
     }
 
-    /// A request has waited for so long, whatever became of it; 0 where it was let in at once.
+    /// Observes the wait of a request in seconds, also of one that was refused; 0 where it was let in at once.
     pub fn waited(&self, seconds: f64) {
         self.seconds.observe(&self.bounds, seconds);
     }

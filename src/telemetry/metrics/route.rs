@@ -11,7 +11,7 @@ use crate::message::ResultCode;
 use crate::migration::Stage;
 use http::Method;
 
-/// What a route is to be labelled with, and the sides that its requests can be on.
+/// The labels of a route, and the sides that its requests can be on.
 #[derive(Debug, Clone)]
 pub struct RouteLabels<'a> {
     pub route: &'a str,
@@ -155,12 +155,12 @@ impl RouteMeters {
         self.series.fields.count(field, kind);
     }
 
-    /// What the route's gate said at the end of an interval.
+    /// Counts the verdict of the route's gate at the end of an interval.
     pub fn gate_verdict(&self, verdict: &'static str) {
         self.series.gate_verdicts.count(verdict);
     }
 
-    /// What the route's gate is doing.
+    /// Keeps the state of the route's gate for the metrics.
     pub fn gate_shown(&self, shown: GateShown) {
         *self.series.gate.lock() = Some(shown);
     }
@@ -179,7 +179,7 @@ impl RouteMeters {
         self.series.dial_seq.store(seq, Relaxed);
     }
 
-    /// What the board says of a side; `None`: an index that the route does not have.
+    /// The board's figures of a side; `None`: an index that the route does not have.
     pub fn summary(&self, side: usize, now: Instant, window: Duration) -> Option<SideSummary> {
         Some(self.series.side_summary(&self.sides.get(side)?.series, &self.bounds, now, window))
     }
@@ -222,7 +222,7 @@ impl RouteMeters {
         self.series.copies_p99(&self.bounds, now, span, count)
     }
 
-    /// What the board says of the route beside its sides.
+    /// The board's figures of the route beside its sides.
     pub fn route_summary(&self, now: Instant, window: Duration) -> RouteSummary {
         self.series.route_summary(now, window)
     }

@@ -1,4 +1,4 @@
-//! What is counted for one route, kept from one generation to the next.
+//! The counters of one route, kept from one generation to the next.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
@@ -65,7 +65,7 @@ pub struct WantedShare<'a> {
     pub ratio: f64,
 }
 
-/// What the metrics say of a gate.
+/// A gate's state, as the metrics show it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct GateShown {
     pub state: &'static str,

@@ -1,4 +1,4 @@
-//! What the board says of a route: its last minutes, and everything since the program began.
+//! A route's figures for the board: its last minutes, and everything since the program began.
 
 use std::time::{Duration, Instant};
 
@@ -6,7 +6,7 @@ use super::histogram::quantile;
 use super::history::History;
 use super::series::{RouteSeries, SideSeries};
 
-/// What the board says of one side. Requests are those that the side answered and, on the service's side, those that fell
+/// The board's figures of one side. Requests are those that the side answered and, on the service's side, those that fell
 /// back from it: requests and errors are of the same things.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct SideSummary {
@@ -20,7 +20,7 @@ pub struct SideSummary {
     pub totals: (u64, u64),
 }
 
-/// What the board says of a route beside its sides.
+/// The board's figures of a route beside its sides.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct RouteSummary {
     /// Copies that were sent.
@@ -62,7 +62,7 @@ impl RouteSeries {
         now: Instant,
         window: Duration,
     ) -> SideSummary {
-        // What fell back was given to the service and failed there.
+        // Requests that fell back were given to the service and failed there.
         let (fell, fell_in_all) = match &*side.name {
             "service" => {
                 let [lately, ever] = self.lately(now, window);

@@ -19,7 +19,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// A connection is kept this long between two batches.
 const KEEPALIVE: Duration = Duration::from_secs(60);
 
-/// What is exported, and where a collector takes it.
+/// The paths at which a collector takes one kind of export.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Signal {
     http: &'static str,

@@ -23,7 +23,7 @@ const SHORTEST_INTERVAL: Duration = Duration::from_millis(100);
 /// Sends the metrics to a collector while a file asks for it.
 pub struct MetricsReader {
     metrics: Arc<Meters>,
-    /// What counters count from.
+    /// The start time of the counters.
     began: SystemTime,
     active: Mutex<Option<Active>>,
 }
@@ -110,7 +110,7 @@ async fn run(
         let _ = tokio::time::timeout(interval, closing.wake.notified()).await;
         let closes = closing.asked.load(Ordering::Acquire);
         let span = Span { began, now: nanoseconds_since_1970(SystemTime::now()) };
-        // What is not taken is not kept: the next reading has it, too.
+        // Readings that are not taken are not kept: the next reading has them, too.
         let delivered = deliver(&batches(&metrics.families(), span), collector, origin).await;
         match (&delivered, failing) {
             (Err(refusal), false) => tracing::warn!(%refusal, "metrics were not delivered"),

@@ -1,4 +1,4 @@
-//! The few things of protobuf that spans need, written by hand: a code generator and its runtime would weigh more than the rest of this module.
+//! The parts of protobuf that spans need, written by hand: a code generator and its runtime would outweigh the rest of this module.
 
 const VARINT: u32 = 0;
 const FIXED64: u32 = 1;

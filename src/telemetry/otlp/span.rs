@@ -1,4 +1,4 @@
-//! Requests, attempts and copies as spans of OpenTelemetry, in the bytes that a collector reads. Those of HTTP follow its conventions for
+//! Requests, attempts and copies as spans of OpenTelemetry, in the bytes that a collector reads. Spans of HTTP follow its conventions for
 //! HTTP, calls of a method those for RPC.
 
 use std::time::{Duration, SystemTime};

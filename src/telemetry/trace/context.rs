@@ -21,7 +21,7 @@ const SHADOW: u64 = 1 << 32;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TraceContext {
     trace: TraceId,
-    /// What upstreams are told as their parent: the span that this request is, or, while nothing is recorded here, the client's.
+    /// The parent for upstreams: the span that this request is, or, while nothing is recorded here, the client's.
     span: SpanId,
     /// The span above this one, if it is known.
     parent: Option<SpanId>,
@@ -40,8 +40,8 @@ impl TraceContext {
     }
 
     /// The client's trace if its `traceparent` is valid; otherwise a new one, for which no `tracestate` may be passed on.
-    /// Nothing is recorded here, so a client's `traceparent` is passed on as it came: a span that nobody
-    /// ever sees must not stand between the client's and the upstream's.
+    /// Nothing is recorded here, so a client's `traceparent` is passed on as it came: a span that is never exported must not stand between
+    /// the client's and the upstream's.
     #[must_use]
     pub fn continue_or_start(headers: &Fields, fresh_trace: u128, fresh_span: u64) -> Self {
         Self::begin(headers, fresh_trace, fresh_span, None)
@@ -132,7 +132,7 @@ impl TraceContext {
         if self.recorded { self.child(number.into()) } else { *self }
     }
 
-    /// What a copy carries: the same trace with the sampled flag cleared, so that no second answer shows up in it.
+    /// The context of a copy: the same trace with the sampled flag cleared, so that no second answer shows up in it.
     #[must_use]
     pub fn for_shadow(&self) -> Self {
         let below = if self.recorded { self.child(SHADOW) } else { *self };

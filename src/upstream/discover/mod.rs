@@ -1,5 +1,5 @@
-//! Follows the sources of endpoints: DNS, SRV, files, etcd, Consul, Kubernetes, Docker. One task per upstream; what a list or an event means is
-//! decided by `endpoint::Membership`.
+//! Follows the sources of endpoints: DNS, SRV, files, etcd, Consul, Kubernetes, Docker. One task per upstream; `endpoint::Membership`
+//! decides what a list or an event means.
 
 mod consul;
 mod dns;

@@ -31,7 +31,7 @@ impl Sink {
 
     /// The source answered with a whole list.
     pub(super) fn listed(&mut self, list: Vec<Listing>, look: Look) -> Carried {
-        // What was kept by the process before gives way to the first list, unless that proves nothing.
+        // Endpoints that the process before kept give way to the first list, unless it proves nothing.
         let replaces = !list.is_empty() && self.pool.upgrade().is_some_and(|pool| pool.is_restored());
         let look = if replaces { Look::Continuous } else { look };
         self.change(|membership| membership.listed(list, look))

@@ -1,4 +1,4 @@
-//! What a request is read as, however it comes.
+//! The head that a request is read as, however it comes.
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! What a response becomes on the wire, whole or not.
+//! Responses on the wire, whole or not.
 
 use super::*;
 

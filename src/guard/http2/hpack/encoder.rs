@@ -1,8 +1,8 @@
 //! Writes header blocks of responses.
 //!
 //! A field that was sent before is its index in the dynamic table: of most responses on a connection little more than the date
-//! and the length is left. What is new is written as it is and not in Huffman's code, whose bits cost more time than the bytes
-//! that they save.
+//! and the length is left. A new field is written as it is and not in Huffman's code, whose bits cost more time than the bytes that they
+//! save.
 
 use std::collections::VecDeque;
 

@@ -8,7 +8,7 @@ mod static_table;
 pub use decoder::{Decoder, NotHpack};
 pub use encoder::Encoder;
 
-/// The size of a dynamic table in bytes: the value of the standard, which nobody has to announce.
+/// The size of a dynamic table in bytes: the default of the standard, which needs no announcement.
 const TABLE: usize = 4096;
 /// Overhead of an entry in the size of the table (RFC 7541, 4.1).
 const OVERHEAD: usize = 32;

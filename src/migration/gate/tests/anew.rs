@@ -126,7 +126,7 @@ impl Times {
     }
 }
 
-/// Of so many steps, in each of which the monolith's times change for good every 65 ticks: how many proved p50 or p95 within the margin,
+/// Of `steps` steps, in each of which the monolith's times change for good every 65 ticks: how many proved p50 or p95 within the margin,
 /// how many are surely slower, and how often limits were measured anew. `slower`: the service, in buckets.
 fn changing(seed: u64, steps: usize, slower: usize) -> (usize, usize, u32) {
     let mut random = Random(seed);

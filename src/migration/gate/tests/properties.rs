@@ -1,4 +1,4 @@
-//! What the rule promises, as properties.
+//! The promises of the rule, as properties.
 
 use std::sync::Arc;
 

@@ -65,7 +65,7 @@ impl<'a> Container<'a> {
         Some(Self { value, name: name.unwrap_or(id) })
     }
 
-    /// What it is known by; the next container of this name is the same endpoint at another place.
+    /// Its name in the pool; the next container of this name is the same endpoint at another place.
     pub(super) const fn name(&self) -> &'a str {
         self.name
     }

@@ -18,7 +18,7 @@ use crate::client::{FetchError, Response, Url, fetch};
 use crate::endpoint::KubernetesService;
 use crate::message::{Name, RequestHead};
 
-/// What every pod has.
+/// The service account's files, which every pod has.
 const ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 
 /// The server ends a watch after this time.
@@ -64,7 +64,7 @@ pub(super) struct Api {
 }
 
 impl Api {
-    /// What the file does not say is the pod's own.
+    /// Values that the file leaves out are the pod's own.
     pub(super) async fn of(service: &KubernetesService) -> Result<Self, ApiError> {
         let inside = service.api.is_none();
         let url = match &service.api {

@@ -90,7 +90,7 @@ impl Follower<'_> {
             tokio::select! {
                 event = timeout(WATCH + ANSWER, events.next()) => match event {
                     Ok(Ok(Some(event))) => self.hear(&event)?,
-                    // The server ends it; one that says nothing for so long is not there any more.
+                    // The server ends the watch; a server that is silent until this timeout is gone.
                     Ok(Ok(None)) | Err(_) => return Ok(End::Over),
                     Ok(Err(error)) => return Err(End::Trouble(error.into())),
                 },
@@ -119,7 +119,7 @@ impl Follower<'_> {
                 return Err(End::ListAgain);
             }
             let why = object["message"].as_str().unwrap_or("the watch reported an error").to_owned();
-            // Whatever it is, a list says how things stand.
+            // For any other error, list anew: a list is complete.
             self.version = None;
             return Err(End::Trouble(ApiError::Said(why)));
         }

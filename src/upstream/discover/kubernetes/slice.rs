@@ -1,4 +1,4 @@
-//! What `EndpointSlices` say: which addresses of a service may be asked, at which port.
+//! Reads `EndpointSlices`: which addresses of a service may be asked, at which port.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -91,7 +91,7 @@ impl Slice {
     }
 }
 
-/// The endpoints of all slices together. Those that are ready; if none is, those that still serve while they go.
+/// The endpoints of all slices together: the ready ones; if none is ready, those that still serve while they go.
 pub(super) fn endpoints(
     slices: &BTreeMap<String, Slice>,
     wanted: Option<&ServicePort>,
