@@ -97,6 +97,24 @@ fn every_module_has_its_layer_and_uses_only_what_stands_below_it() {
     assert!(wrong.is_empty(), "{}", lines(&wrong));
 }
 
+/// A comment names its subject: the client, the peer, the operator.
+#[test]
+fn comments_have_nouns_for_subjects() {
+    const PRONOUNS: &[&str] = &["whoever", "nobody", "somebody", "anybody", "everybody", "so many", "so long"];
+    let mut wrong = BTreeSet::new();
+    for source in sources::all() {
+        for (number, line) in source.text.lines().enumerate() {
+            let Some(comment) = line.trim_start().strip_prefix("//").map(str::to_lowercase) else { continue };
+            let words = comment.split(|c: char| !c.is_alphanumeric()).collect::<Vec<_>>().join(" ");
+            let padded = format!(" {words} ");
+            if let Some(pronoun) = PRONOUNS.iter().find(|pronoun| padded.contains(&format!(" {pronoun} "))) {
+                wrong.insert(format!("{}:{}: {pronoun}", source.path.display(), number + 1));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", lines(&wrong));
+}
+
 #[test]
 fn files_of_a_folder_make_no_circle() {
     let graph = Graph::of(&sources::program());

@@ -300,7 +300,7 @@ impl Conn {
         }
     }
 
-    /// So many bytes of [`rest`](Self::rest) have passed.
+    /// Counts `bytes` of [`rest`](Self::rest) that have passed.
     pub fn passed(&mut self, bytes: u64) {
         if let Reading::Length(left) = &mut self.reading {
             *left = left.saturating_sub(bytes);

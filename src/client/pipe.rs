@@ -23,7 +23,7 @@ thread_local! {
     static EMPTY: RefCell<Vec<Ends>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Allows so many pipes; without it there are none.
+/// Sets how many pipes there may be: none before the first call.
 pub fn allow(most: usize) {
     MOST.store(most, Relaxed);
 }

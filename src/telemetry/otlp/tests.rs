@@ -374,8 +374,8 @@ fn spans_that_nobody_takes_are_dropped_and_counted() {
     assert_eq!(dropped(&refused), 3, "a batch that is wrong is not sent again");
     drop(got);
 
-    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let unreachable = tracer(&format!("http://{nobody}"), 10_000);
+    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let unreachable = tracer(&format!("http://{closed}"), 10_000);
     let trace = unreachable.begin(&Fields::new(), 1, 2);
     for _ in 0..10_000 {
         emit(&unreachable, &trace);
