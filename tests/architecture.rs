@@ -37,7 +37,7 @@ const LAYERS: &[&[&str]] = &[
 ];
 
 /// What the two crates and the program begin with.
-const ROOTS: &[&str] = &["lib", "data_plane", "main"];
+const ROOTS: &[&str] = &["lib", "data_plane", "routes_file", "main"];
 
 /// The core's modules are one room with doors; the admin listener shows what reloads did, the console what the admin
 /// listener knows; copies go to pools and are
