@@ -60,7 +60,7 @@ fn a_long_body_that_breaks_off_is_no_whole_one_for_the_client() {
     let came = client.until_closed();
     assert!(came.map_or(true, |bytes| bytes.len() <= 2 * MIB), "more came than was sent");
     eventually("the monolith is blamed", || {
-        let failed = edge.metric("multilith_upstream_errors_total", &[("upstream", "monolith")]);
+        let failed = edge.metric("multilith_upstream_errors_total", &[("side", "monolith"), ("kind", "reset")]);
         (failed >= 1.0).then_some(())
     });
 }
