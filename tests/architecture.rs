@@ -165,6 +165,33 @@ fn the_core_does_no_io() {
 }
 
 #[test]
+fn an_error_has_a_type() {
+    let mut wrong = Vec::new();
+    for source in sources::all() {
+        let text: String = source.text.split_whitespace().collect::<Vec<_>>().join(" ");
+        for (start, _) in text.match_indices("Result<") {
+            if error_type(&text[start + "Result<".len()..]) == Some("String") {
+                wrong.push(format!("{}: `Result<…, String>`", source.path.display()));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "what can fail is said by an error type:\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn the_error_type_of_a_result_is_its_second_argument() {
+    for (rest, expected) in [
+        ("Vec<(u8, String)>, String> {", Some("String")),
+        ("(), String>", Some("String")),
+        ("fn(u8) -> u8, String,>", Some("String")),
+        ("String, Error>", Some("Error")),
+        ("String>", None),
+    ] {
+        assert_eq!(error_type(rest), expected, "{rest}");
+    }
+}
+
+#[test]
 fn no_file_outgrows_its_room_and_each_opens_with_one_sentence_of_place() {
     let mut wrong = Vec::new();
     for source in sources::all() {
@@ -240,6 +267,22 @@ fn public_types(code: &str) -> Vec<String> {
         Some(rest.chars().take_while(|c| letter(*c)).collect())
     };
     code.lines().filter_map(after).collect()
+}
+
+/// The second argument of a `Result<`, behind which `rest` begins.
+fn error_type(rest: &str) -> Option<&str> {
+    let (mut depth, mut comma) = (0, None);
+    for (at, letter) in rest.char_indices() {
+        match letter {
+            '>' if rest[..at].ends_with('-') => {}
+            '>' if depth == 0 => return comma.map(|comma: usize| rest[comma + 1..at].trim_matches([' ', ','])),
+            '<' | '(' | '[' => depth += 1,
+            '>' | ')' | ']' => depth -= 1,
+            ',' if depth == 0 && comma.is_none() => comma = Some(at),
+            _ => {}
+        }
+    }
+    None
 }
 
 fn name(module: &[String]) -> String {

@@ -8,7 +8,6 @@ mod upstream;
 mod upstream_keys;
 mod words;
 
-use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
 
 use serde::{Deserialize, Serialize};
@@ -178,24 +177,17 @@ pub struct LostRoute {
 }
 
 /// A request that cannot be explained because the proxy would refuse it, or because it is none.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ExplainError {
+    #[error("`{0}` is not a URL: write `http://host/path` or `/path`")]
     Url(String),
+    #[error("`{0}` is not a header: write `name: value`")]
     Header(String),
+    #[error("`{0}` is not a method")]
     Method(String),
     /// The status and the reason with which the proxy would refuse it.
+    #[error("the proxy would refuse this request with {0}: {1}")]
     Refused(u16, String),
-}
-
-impl fmt::Display for ExplainError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Url(url) => write!(f, "`{url}` is not a URL: write `http://host/path` or `/path`"),
-            Self::Header(header) => write!(f, "`{header}` is not a header: write `name: value`"),
-            Self::Method(method) => write!(f, "`{method}` is not a method"),
-            Self::Refused(status, reason) => write!(f, "the proxy would refuse this request with {status}: {reason}"),
-        }
-    }
 }
 
 /// The dial in force of a route; `None`: the file's own.
