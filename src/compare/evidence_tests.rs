@@ -3,7 +3,7 @@
 use super::*;
 use crate::compare::token::{Hunk, class};
 use crate::compare::verdict::tests::{answer, headers};
-use crate::compare::{Answer, ComparedRequest, Example, Kind, Report, WrittenRules, compare};
+use crate::compare::{ComparedRequest, ComparedResponse, Example, Kind, Report, WrittenRules, compare};
 use crate::migration::Examples;
 
 const TOOK: Took = Took { control: Duration::from_millis(12), candidate: Duration::from_millis(7) };
@@ -192,7 +192,7 @@ fn it_survives_a_restart_and_is_reset_by_other_rules() {
     }
 }
 
-fn json(body: &str) -> Answer {
+fn json(body: &str) -> ComparedResponse {
     answer(200, &[("content-type", "application/json")], body.to_owned())
 }
 
@@ -288,7 +288,7 @@ fn what_no_fault_would_be_seen_in_is_said_to_be_blind() {
 }
 
 /// Answers whose text begins with noise; `price` stands far behind it.
-fn with_price(now: u64, price: u8) -> crate::compare::Answer {
+fn with_price(now: u64, price: u8) -> crate::compare::ComparedResponse {
     let between = "lorem ipsum ".repeat(20);
     json(&format!(r#"{{"t":"token a{now}b {between}price {price} EUR"}}"#))
 }

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 
 use super::json::Json;
 use super::verdict::tests::answer;
-use super::{Answer, Body, ComparedRequest, ComparisonResult, FieldPath, Rules, WrittenRules, compare};
+use super::{Body, ComparedRequest, ComparedResponse, ComparisonResult, FieldPath, Rules, WrittenRules, compare};
 use crate::migration::Examples;
 
 fn rules() -> Rules {
@@ -20,7 +20,7 @@ fn rules() -> Rules {
     .expect("valid")
 }
 
-fn outcome(a: &Answer, b: &Answer) -> ComparisonResult {
+fn outcome(a: &ComparedResponse, b: &ComparedResponse) -> ComparisonResult {
     let headers = HeaderMap::new();
     let request = ComparedRequest { method: &Method::GET, target: "/?p=1", headers: &headers, body: b"" };
     compare(&request, a, b, &rules()).verdict()
@@ -58,7 +58,7 @@ fn media() -> impl Strategy<Value = &'static str> {
     ])
 }
 
-fn answers(body: impl Strategy<Value = Vec<u8>>) -> impl Strategy<Value = Answer> {
+fn answers(body: impl Strategy<Value = Vec<u8>>) -> impl Strategy<Value = ComparedResponse> {
     let coding = prop::sample::select(vec!["", "gzip", "deflate", "br", "zstd", "compress"]);
     let status = prop::sample::select(vec![200, 204, 304, 404]);
     (status, media(), coding, body, 0..8_u8).prop_map(|(status, media, coding, bytes, form)| {

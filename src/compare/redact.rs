@@ -7,8 +7,8 @@ use std::sync::LazyLock;
 use http::{HeaderMap, HeaderName};
 use regex::{Captures, Regex};
 
-use super::answer::ComparedRequest;
 use super::json::Json;
+use super::response::ComparedRequest;
 use crate::message::{form_decoded, form_pairs, percent_decoded};
 
 /// Stands in the place of a secret in whatever is kept.

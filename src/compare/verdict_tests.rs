@@ -14,19 +14,25 @@ pub(in crate::compare) fn headers(pairs: &[(&str, &str)]) -> HeaderMap {
     pairs.iter().map(pair).collect()
 }
 
-pub(in crate::compare) fn answer(status: u16, pairs: &[(&str, &str)], body: impl Into<Bytes>) -> Answer {
-    Answer {
+pub(in crate::compare) fn answer(status: u16, pairs: &[(&str, &str)], body: impl Into<Bytes>) -> ComparedResponse {
+    ComparedResponse {
         status: StatusCode::from_u16(status).expect("a status"),
         headers: headers(pairs),
         body: Body::Whole(body.into()),
     }
 }
 
-fn typed(media: &str, body: impl Into<Bytes>) -> Answer {
+fn typed(media: &str, body: impl Into<Bytes>) -> ComparedResponse {
     answer(200, &[("content-type", media)], body)
 }
 
-fn asked(method: &Method, request_headers: &HeaderMap, a: &Answer, b: &Answer, rules: &Rules) -> String {
+fn asked(
+    method: &Method,
+    request_headers: &HeaderMap,
+    a: &ComparedResponse,
+    b: &ComparedResponse,
+    rules: &Rules,
+) -> String {
     let request = ComparedRequest { method, target: "/", headers: request_headers, body: b"" };
     let outcome = compare(&request, a, b, rules);
     let mut said = outcome.differences.iter().map(|found| found.field.clone()).collect::<Vec<_>>();
@@ -34,7 +40,7 @@ fn asked(method: &Method, request_headers: &HeaderMap, a: &Answer, b: &Answer, r
     if said.is_empty() { "match".to_owned() } else { said.join(" ") }
 }
 
-fn said(a: &Answer, b: &Answer) -> String {
+fn said(a: &ComparedResponse, b: &ComparedResponse) -> String {
     asked(&Method::GET, &HeaderMap::new(), a, b, &Rules::default())
 }
 
@@ -206,7 +212,7 @@ fn content_codings_do_not_count() {
 #[test]
 fn what_cannot_be_compared_is_no_mismatch() {
     let fine = typed("application/json", "{}");
-    let with = |body: Body| Answer { body, ..fine.clone() };
+    let with = |body: Body| ComparedResponse { body, ..fine.clone() };
     let hashed = |hash| with(Body::Hashed { length: 2 << 20, hash });
     assert_eq!(said(&with(Body::Cut), &fine), "? truncated");
     assert_eq!(said(&fine, &with(Body::Cut)), "? truncated");
@@ -226,7 +232,7 @@ fn what_cannot_be_compared_is_no_mismatch() {
 
 #[test]
 fn large_bytes_are_told_apart_by_hash() {
-    let image = |body| Answer { body, ..typed("image/png", "") };
+    let image = |body| ComparedResponse { body, ..typed("image/png", "") };
     let hashed = |length, hash| image(Body::Hashed { length, hash });
     assert_eq!(said(&hashed(5, 1), &hashed(5, 1)), "match");
     assert_eq!(said(&hashed(5, 1), &hashed(5, 2)), "body");
@@ -236,7 +242,7 @@ fn large_bytes_are_told_apart_by_hash() {
 
 #[test]
 fn what_is_known_to_differ_outweighs_what_is_not_known() {
-    let cut = Answer { body: Body::Cut, ..answer(500, &[], "") };
+    let cut = ComparedResponse { body: Body::Cut, ..answer(500, &[], "") };
     let outcome = compare(
         &ComparedRequest { method: &Method::GET, target: "/", headers: &HeaderMap::new(), body: b"" },
         &answer(200, &[], "x"),

@@ -34,7 +34,7 @@ pub use snapshot::{
     TrustedUser,
 };
 
-pub use crate::route::{Matching, Network, Secret, SecretSource};
+pub use crate::route::{Matching, Network, SecretSource, SecretText};
 pub use admin::admin_address;
 pub use changes::{Changes, altered_keys, has_other_timeouts, is_another};
 pub use cookies::{CookieSettings, SameSite};

@@ -26,7 +26,7 @@ mod template;
 mod tree;
 
 pub use access::{
-    EtcdApi, JwtKeys, JwtRule, RateKey, RateLimit, Revoked, SHORTEST_SECRET, Secret, SecretSource, etcd_v2_path,
+    EtcdApi, JwtKeys, JwtRule, RateKey, RateLimit, Revoked, SHORTEST_SECRET, SecretSource, SecretText, etcd_v2_path,
     is_shared_secret,
 };
 pub use ambiguity::Ambiguity;

@@ -10,8 +10,8 @@ use super::now;
 use super::replays::Replays;
 use super::rows::{Kept, Rows};
 use crate::compare::{
-    Answer, ComparedRequest, ComparisonResult, Difference, Evidence, KeptExchange, KeptRequest, Learned, Millis,
-    NoiseBudget, Outcome, Report, Rules, Took,
+    ComparedRequest, ComparedResponse, ComparisonResult, Difference, Evidence, KeptExchange, KeptRequest, Learned,
+    Millis, NoiseBudget, Outcome, Report, Rules, Took,
 };
 use crate::endpoint::{Source, UpstreamId, UpstreamSpec};
 use crate::route::Route;
@@ -106,7 +106,7 @@ impl RouteEvidence {
     pub(super) fn record(
         &self,
         request: &ComparedRequest<'_>,
-        control: &Answer,
+        control: &ComparedResponse,
         outcome: &Outcome,
         took: Took,
         learns: bool,

@@ -10,7 +10,7 @@ use super::budget::ByteBudget;
 use super::capture::Seen;
 use super::copies::Copies;
 use super::deliver::Asked;
-use crate::compare::{Answer, without_port};
+use crate::compare::{ComparedResponse, without_port};
 use crate::endpoint::UpstreamId;
 use crate::message::Name;
 use crate::migration::Follow;
@@ -88,7 +88,7 @@ pub(super) async fn follow(
 
 /// The path and query to ask on at: of a Location on the same host, and of nothing else.
 fn place(seen: &Seen, rules: &Follow, asked: &Asked, side: &Side<'_>) -> Option<Vec<u8>> {
-    let Answer { status, headers, .. } = &seen.answer;
+    let ComparedResponse { status, headers, .. } = &seen.answer;
     if *status != rules.status {
         return None;
     }

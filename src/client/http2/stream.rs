@@ -11,7 +11,7 @@ use http::{Response, StatusCode, Version};
 
 use super::super::UpstreamFault;
 use super::request::request;
-use super::{Handle, Outbox, OutboxState, Stopped, fault, header_map};
+use super::{Handle, OutboxState, Stopped, StreamOutbox, fault, header_map};
 use crate::message::{Fields, Framing, Name, Piece, RequestHead, ResponseHead};
 
 /// A request, and the response to it.
@@ -20,7 +20,7 @@ pub struct Stream {
     /// Before the streams below, which it counts: the place is free when they are gone.
     sending: Option<SendStream<Bytes>>,
     response: Answer,
-    outbox: Outbox,
+    outbox: StreamOutbox,
     handle: Handle,
 }
 
@@ -41,7 +41,7 @@ enum Answer {
 impl Stream {
     #[must_use]
     pub fn new(handle: Handle) -> Self {
-        Self { sending: None, response: Answer::None, outbox: Outbox::default(), handle }
+        Self { sending: None, response: Answer::None, outbox: StreamOutbox::default(), handle }
     }
 
     /// Puts the head of a request. [`Framing::None`] ends the request with it.

@@ -11,7 +11,7 @@ use http::{HeaderMap, Method, Response, StatusCode, Version};
 
 use super::Shared;
 use super::heads::OutgoingBlock;
-use crate::client::http2::{Outbox, OutboxState, Stopped};
+use crate::client::http2::{OutboxState, Stopped, StreamOutbox};
 use crate::downstream::{ClientFault, Timer};
 use crate::message::{Framing, Malformed, Name, Piece, RequestHead, ResponseHead, digits};
 
@@ -26,7 +26,7 @@ pub struct ServerStream {
     malformed: Option<Malformed>,
     upload: Upload,
     response: Answer,
-    outbox: Outbox,
+    outbox: StreamOutbox,
     /// What the library has said to something that was put.
     fault: Option<ClientFault>,
     /// This stream has something to send and the client's windows are closed.
@@ -76,7 +76,7 @@ impl ServerStream {
             malformed,
             upload: Upload { body, announced: length, come: 0, held: 0, first: None, over, unsettled },
             response: Answer::Awaited(respond),
-            outbox: Outbox::default(),
+            outbox: StreamOutbox::default(),
             fault: None,
             waits: false,
         }

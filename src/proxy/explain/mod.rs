@@ -20,7 +20,7 @@ use crate::endpoint::{TargetSpec, UpstreamId};
 use crate::guard;
 use crate::guard::headers::PeerFacts;
 use crate::message::{Name, ProxyVersion, RequestHead, is_call, is_value};
-use crate::migration::{Breaker, CopyDecision, Decision, Dial, Given, Side, decide};
+use crate::migration::{BreakerState, CopyDecision, Decision, DecisionInput, Dial, Side, decide};
 use crate::route::{Route, RouteId, normalise_bytes};
 use keys::Bearing;
 use reason::{copy, reason};
@@ -238,11 +238,11 @@ pub fn explain(
     let unrouted = super::generation::passing(snapshot);
     let policy = route.map_or(&unrouted, |route| &route.policy);
     let dial = found.and_then(|found| dials(found.route)).unwrap_or(policy.dial);
-    let given = Given {
+    let given = DecisionInput {
         facts: &facts,
         dial,
         monolith_only,
-        breaker: Breaker::Closed,
+        breaker: BreakerState::Closed,
         forced: received.forced.as_deref(),
         fresh: 0,
         sample: 0,
