@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use http::{HeaderMap, Method};
 
-use super::verdict::tests::answer;
+use super::verdict::tests::response;
 use super::{ComparedRequest, ComparedResponse, Evidence, Learned, Report, Rules, Took, compare};
 
 const REQUESTS: u64 = 5000;
@@ -406,7 +406,7 @@ fn after(seed: u64, media: &str, make: Make, fault: Fault) -> Report {
         counter += 1;
         let status = if fault == Fault::Status { 404 } else { 200 };
         let body = make(&mut Noise { random, counter: base + counter, fault });
-        answer(status, &[("content-type", media)], body)
+        response(status, &[("content-type", media)], body)
     };
     for now in 0..REQUESTS {
         let fault = if random.u32(..100) == 0 { fault } else { Fault::None };

@@ -84,12 +84,12 @@ pub fn compare(
     candidate: &ComparedResponse,
     rules: &Rules,
 ) -> Outcome {
-    let results = [control, candidate].map(|answer| answer.result(request));
+    let results = [control, candidate].map(|response| response.result(request));
     let statuses = Some(results.map(ResultCode::number));
     if results[0].is_failure() {
         return Outcome::beyond(Incomparable::ControlFailed, statuses);
     }
-    let not_modified = [control, candidate].iter().any(|answer| answer.status == StatusCode::NOT_MODIFIED);
+    let not_modified = [control, candidate].iter().any(|response| response.status == StatusCode::NOT_MODIFIED);
     if not_modified && !request.is_conditional() {
         return Outcome::beyond(Incomparable::NotModified, statuses);
     }
@@ -137,7 +137,7 @@ const fn may_have_content(status: StatusCode) -> bool {
 
 /// HEAD has no body to compare, but a tunnel is a tunnel.
 fn streamed_head(control: &ComparedResponse, candidate: &ComparedResponse) -> Option<Incomparable> {
-    [control, candidate].iter().any(|answer| answer.body == Body::Streamed).then_some(Incomparable::Streamed)
+    [control, candidate].iter().any(|response| response.body == Body::Streamed).then_some(Incomparable::Streamed)
 }
 
 #[cfg(test)]

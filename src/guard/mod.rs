@@ -1,7 +1,7 @@
 //! Decides whether a request may enter at all, and cleans what crosses the edge in either direction.
 //!
 //! Everything here is a plain function on a head or on bytes; the steps of `proxy` call them in this order: [`framing::check`],
-//! [`headers::clean`], (route), [`rate`], [`jwt`], (side), [`identity`], [`headers::without_hop_by_hop`], and [`headers::answer`] on the way back.
+//! [`headers::clean`], (route), [`rate`], [`jwt`], (side), [`identity`], [`headers::without_hop_by_hop`], and [`headers::clean_response`] on the way back.
 
 pub mod authority;
 pub mod forged;

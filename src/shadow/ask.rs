@@ -226,8 +226,8 @@ async fn receive(
         (false, true) => body,
         (false, false) => Body::Cut,
     };
-    let answer = ComparedResponse { status: answered.status, headers: answered.fields.to_map(), body };
-    let seen = Seen { answer, took, waited, location, endpoint: Some(endpoint.into()), held };
+    let compared = ComparedResponse { status: answered.status, headers: answered.fields.to_map(), body };
+    let seen = Seen { response: compared, took, waited, location, endpoint: Some(endpoint.into()), held };
     Ok((told(Some(seen)), whole))
 }
 

@@ -379,7 +379,7 @@ impl ShadowTraffic {
         }
         let (Some(comparing), Ok(primary)) = (&copies.comparison, primary.await) else { return };
         with_request(asked, |request| {
-            let code = primary.answer.result(request).number();
+            let code = primary.response.result(request).number();
             comparing.evidence.record_unanswered(request, code, now());
         });
     }
