@@ -16,6 +16,7 @@ mod notify;
 mod pages;
 mod pattern;
 mod redacted;
+mod route;
 mod routes;
 mod secret;
 mod server;
@@ -42,6 +43,7 @@ pub use fleet::{FleetSettings, OwnRegion, SHORTEST_SECRET};
 pub use pages::{ErrorPage, Pages};
 pub use pattern::takes;
 pub use redacted::redacted;
+pub use route::{Fault, Route};
 pub use routes::is_host;
 
 use std::cell::RefCell;

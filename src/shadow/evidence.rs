@@ -13,8 +13,8 @@ use crate::compare::{
     ComparedRequest, ComparedResponse, ComparisonResult, Difference, Evidence, KeptExchange, KeptRequest, Learned,
     Millis, NoiseBudget, Outcome, Report, Rules, Took,
 };
+use crate::compile::Route;
 use crate::endpoint::{Source, UpstreamId, UpstreamSpec};
-use crate::route::Route;
 
 /// Evidence with the rules under which it was gathered. It lies in memory, or on disk until it is asked for.
 pub(super) struct RouteEvidence {
