@@ -38,7 +38,7 @@
 //! They are in two crates: `src/data_plane.rs` has what a request passes and all that this needs, this one what operates it: [`cli`],
 //! [`server`], [`admin`], [`console`], [`reload`], [`gate`], [`plan`] and [`export`].
 //!
-//! Three states of a thing have three names: [`config::Route`] is what was written, [`route::Route`] is compiled and never
+//! Three states of a thing have three names: [`config::Route`] is what was written, [`compile::Route`] is compiled and never
 //! changes, [`live::RouteState`] is what moves. A request loads one [`proxy::Generation`] at its start and holds it to its end. The state
 //! that rooms share while the proxy runs is one handle, [`proxy::App`].
 //!

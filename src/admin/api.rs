@@ -1,6 +1,5 @@
 //! The paths of the API.
 
-use std::fmt::Display;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,6 +15,7 @@ use super::moves::{self, ApiRequest};
 use super::plan;
 use super::reply::{Reply, compares_nothing, unknown_route};
 use super::status::{Window, has_route, route_status, routes, status};
+use crate::client::FetchError;
 use crate::compile::{Role, redacted};
 use crate::config::read_duration;
 use crate::fleet::RegionSums;
@@ -111,17 +111,23 @@ fn fleet(parts: &Parts) -> Reply {
 }
 
 async fn regions_told(parts: &Parts) -> Reply {
-    regions(parts).await.map_or_else(|why| Reply::problem(503, &why), |all| Reply::json(200, &all))
+    regions(parts).await.map_or_else(|why| Reply::problem(503, &why.to_string()), |all| Reply::json(200, &all))
 }
 
-/// The routes as each region reported them last; none where there is one region. `Err`: why they are not known.
-pub async fn regions(parts: &Parts) -> Result<Vec<RegionSums>, String> {
+/// Why it is not known what the regions counted.
+#[derive(Debug, thiserror::Error)]
+pub enum RegionsUnknown {
+    #[error("etcd of the fleet does not say what the regions counted: {0}")]
+    Fetch(#[from] FetchError),
+    #[error("etcd of the fleet does not say what the regions counted: the question ended in a panic")]
+    Panic,
+}
+
+/// The routes as each region reported them last; none where there is one region.
+pub async fn regions(parts: &Parts) -> Result<Vec<RegionSums>, RegionsUnknown> {
     let Some(fleet) = parts.app.fleet.clone() else { return Ok(Vec::new()) };
-    let said = |why: &dyn Display| format!("etcd of the fleet does not say what the regions counted: {why}");
-    match tokio::task::spawn_blocking(move || fleet.regions(ETCD)).await {
-        Ok(found) => found.map_err(|error| said(&error)),
-        Err(_) => Err(said(&"the question ended in a panic")),
-    }
+    let asked = tokio::task::spawn_blocking(move || fleet.regions(ETCD)).await;
+    Ok(asked.map_err(|_| RegionsUnknown::Panic)??)
 }
 
 /// Answers a query about a window of time.

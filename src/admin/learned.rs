@@ -55,10 +55,13 @@ pub async fn know(parts: &Arc<Parts>, body: Vec<u8>) -> Reply {
             let detail = format!("`from` has 1 to {LONGEST_NAME} bytes, and `paths` at most {MOST_KNOWN} entries");
             return Reply::problem(400, &detail);
         }
-        let parsed = list.paths.iter().map(|path| Template::parse(path).map_err(|error| format!("`{path}`: {error}")));
+        let parsed = list
+            .paths
+            .iter()
+            .map(|path| Template::parse(path).map_err(|error| Reply::problem(400, &format!("`{path}`: {error}"))));
         let templates: Vec<Template> = match parsed.collect() {
             Ok(templates) => templates,
-            Err(detail) => return Reply::problem(400, &detail),
+            Err(refused) => return refused,
         };
         if !parts.app.learner.learns() {
             return Reply::problem(409, "`[inventory] learn = false`: there is no inventory");

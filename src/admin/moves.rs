@@ -198,11 +198,11 @@ pub(super) fn cut(text: &str) -> &str {
 pub async fn journal(parts: &Arc<Parts>, asked: &ApiRequest) -> Reply {
     let number = |key: &str, default: u64| match asked.query(key).filter(|text| !text.is_empty()) {
         None => Ok(default),
-        Some(text) => text.parse::<u64>().map_err(|_| format!("`{key}` must be a whole number")),
+        Some(text) => text.parse::<u64>().map_err(|_| Reply::problem(400, &format!("`{key}` must be a whole number"))),
     };
     let (after, limit) = match (number("after", 0), number("limit", ENTRIES as u64)) {
         (Ok(after), Ok(limit)) => (after, limit),
-        (Err(why), _) | (_, Err(why)) => return Reply::problem(400, &why),
+        (Err(refused), _) | (_, Err(refused)) => return refused,
     };
     let limit = usize::try_from(limit).unwrap_or(MOST_ENTRIES).clamp(1, MOST_ENTRIES);
     let route = asked.query("route").filter(|route| !route.is_empty());

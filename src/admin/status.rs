@@ -13,7 +13,7 @@ use crate::endpoint::UpstreamId;
 use crate::fleet::{Fleet, FleetRole};
 use crate::gate::GateReport;
 use crate::message::form_pairs;
-use crate::migration::{Breaker, Side, Stage};
+use crate::migration::{BreakerState, Side, Stage};
 use crate::proxy::{Generation, RouteInForce, meter_index, wanted_service_share};
 use crate::reload::LastError;
 use crate::store::StoreError;
@@ -362,7 +362,7 @@ impl RouteFigures<'_> {
     /// The breaker keeps requests from the service.
     pub fn is_cut_off(&self) -> bool {
         let now = self.parts.app.live.milliseconds(self.window.now);
-        self.entry.has_breaker() && self.entry.state.breaker.peek(now) != Breaker::Closed
+        self.entry.has_breaker() && self.entry.state.breaker.peek(now) != BreakerState::Closed
     }
 
     pub fn mismatch_rate(&self) -> Option<f64> {
@@ -440,9 +440,9 @@ fn row_with(
             undecided_rate,
             breaker: match entry.state.breaker.peek(parts.app.live.milliseconds(window.now)) {
                 _ if !entry.has_breaker() => "closed",
-                Breaker::Closed => "closed",
-                Breaker::Open => "open",
-                Breaker::Probing => "probing",
+                BreakerState::Closed => "closed",
+                BreakerState::Open => "open",
+                BreakerState::Probing => "probing",
             },
             compared,
             copies_p99: (entry.dial.stage == Stage::Shadow).then(|| copies_p99(entry, window)).flatten(),

@@ -83,8 +83,8 @@ impl AdminClient {
         if let Some(token) = &self.token {
             request = request.header("authorization", format!("Bearer {token}"));
         }
-        let answer = request.call().map_err(|cause| self.unreachable(cause))?;
-        parse(answer, &[200])
+        let response = request.call().map_err(|cause| self.unreachable(cause))?;
+        parse(response, &[200])
     }
 
     /// GET, answered with a text.
@@ -104,8 +104,8 @@ impl AdminClient {
         if let Some(token) = &self.token {
             request = request.header("authorization", format!("Bearer {token}"));
         }
-        let answer = request.send(body.to_string()).map_err(|cause| self.unreachable(cause))?;
-        parse(answer, &[200, 409])
+        let response = request.send(body.to_string()).map_err(|cause| self.unreachable(cause))?;
+        parse(response, &[200, 409])
     }
 
     /// POST of a person's act: anything but 200 is an error.
@@ -119,8 +119,8 @@ impl AdminClient {
         if let Some(token) = &self.token {
             request = request.header("authorization", format!("Bearer {token}"));
         }
-        let answer = request.send(body.to_string()).map_err(|cause| self.unreachable(cause))?;
-        parse(answer, &[200])
+        let response = request.send(body.to_string()).map_err(|cause| self.unreachable(cause))?;
+        parse(response, &[200])
     }
 
     /// POST without a body, perhaps under a name.
@@ -132,8 +132,8 @@ impl AdminClient {
         if let Some(token) = &self.token {
             request = request.header("authorization", format!("Bearer {token}"));
         }
-        let answer = request.send_empty().map_err(|cause| self.unreachable(cause))?;
-        parse(answer, &[200])
+        let response = request.send_empty().map_err(|cause| self.unreachable(cause))?;
+        parse(response, &[200])
     }
 
     /// Where it is, without a slash at the end.
@@ -152,8 +152,8 @@ impl AdminClient {
         if let Some(token) = &self.token {
             request = request.header("authorization", format!("Bearer {token}"));
         }
-        let answer = request.force_send_body().send(body.to_string()).map_err(|cause| self.unreachable(cause))?;
-        parse(answer, &[200])
+        let response = request.force_send_body().send(body.to_string()).map_err(|cause| self.unreachable(cause))?;
+        parse(response, &[200])
     }
 
     /// GET of a stream that does not end.
@@ -162,11 +162,11 @@ impl AdminClient {
         if let Some(token) = &self.token {
             request = request.header("authorization", format!("Bearer {token}"));
         }
-        let answer = request.call().map_err(|cause| self.unreachable(cause))?;
-        if answer.status() == 200 {
-            return Ok(BufReader::new(answer.into_body().into_reader()));
+        let response = request.call().map_err(|cause| self.unreachable(cause))?;
+        if response.status() == 200 {
+            return Ok(BufReader::new(response.into_body().into_reader()));
         }
-        Err(refused(answer))
+        Err(refused(response))
     }
 
     fn unreachable(&self, cause: ureq::Error) -> AdminError {
@@ -174,11 +174,11 @@ impl AdminClient {
     }
 }
 
-fn parse<T: DeserializeOwned>(mut answer: http::Response<ureq::Body>, expected: &[u16]) -> Result<T, AdminError> {
-    if !expected.contains(&answer.status().as_u16()) {
-        return Err(refused(answer));
+fn parse<T: DeserializeOwned>(mut response: http::Response<ureq::Body>, expected: &[u16]) -> Result<T, AdminError> {
+    if !expected.contains(&response.status().as_u16()) {
+        return Err(refused(response));
     }
-    let text = answer
+    let text = response
         .body_mut()
         .with_config()
         .limit(256 * 1024 * 1024)
@@ -187,9 +187,9 @@ fn parse<T: DeserializeOwned>(mut answer: http::Response<ureq::Body>, expected: 
     serde_json::from_str(&text).map_err(|error| AdminError::Unreadable(error.to_string()))
 }
 
-fn refused(mut answer: http::Response<ureq::Body>) -> AdminError {
-    let status = answer.status().as_u16();
-    let text = answer.body_mut().read_to_string().unwrap_or_default();
+fn refused(mut response: http::Response<ureq::Body>) -> AdminError {
+    let status = response.status().as_u16();
+    let text = response.body_mut().read_to_string().unwrap_or_default();
     let problem: Box<serde_json::Value> = serde_json::from_str(&text).unwrap_or_default();
     let detail = problem["detail"].as_str().map_or(text, str::to_owned);
     AdminError::Refused { status, detail, problem }

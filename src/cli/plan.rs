@@ -12,12 +12,12 @@ use serde_json::json;
 use super::admin_client::{AdminClient, AdminError};
 use super::compiled::compiled;
 use super::{AdminArgs, Exit, PlanArgs, term};
-use crate::compile::Snapshot;
+use crate::compile::{Route, Snapshot};
 use crate::diagnostic::plural;
 use crate::learn::{Recorded, read_recorded};
 use crate::plan::{DialNow, PlanReport, PlanTraffic, PlannedRoute, number, plan};
 use crate::reload::ConfigSource;
-use crate::route::{Condition, ConditionKind, Route};
+use crate::route::{Condition, ConditionKind};
 use crate::store::{KeptDial, Store};
 
 /// Lines about requests that are not recorded yet; the rest is counted.

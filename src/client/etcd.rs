@@ -192,7 +192,7 @@ impl EtcdClient {
         let mut last = None;
         for _ in &self.members {
             match self.signed_in(path, body).await {
-                Ok(answer) => return Ok(answer),
+                Ok(response) => return Ok(response),
                 Err(error) => {
                     self.turn_to_next();
                     last = Some(error);
@@ -211,7 +211,7 @@ impl EtcdClient {
                 let token = self.token().await?;
                 self.ask(path, body, token.as_deref()).await
             }
-            answer => answer,
+            response => response,
         }
     }
 
@@ -226,8 +226,8 @@ impl EtcdClient {
             return Ok(Some(token));
         }
         let body = json!({ "name": login.user, "password": login.password });
-        let answer = self.ask("/v3/auth/authenticate", &body, None).await?;
-        let token: Arc<str> = answer["token"].as_str().ok_or_else(|| not_understood("no token came"))?.into();
+        let response = self.ask("/v3/auth/authenticate", &body, None).await?;
+        let token: Arc<str> = response["token"].as_str().ok_or_else(|| not_understood("no token came"))?.into();
         *self.token.lock() = Some(Arc::clone(&token));
         Ok(Some(token))
     }
@@ -271,12 +271,13 @@ impl EtcdClient {
             "success": success.iter().map(KeyAction::json).collect::<Vec<_>>(),
             "failure": failure.iter().map(KeyAction::json).collect::<Vec<_>>(),
         });
-        let answer = self.call("/v3/kv/txn", &body).await?;
-        let responses = answer["responses"].as_array().map(Vec::as_slice).unwrap_or_default();
+        let response = self.call("/v3/kv/txn", &body).await?;
+        let responses = response["responses"].as_array().map(Vec::as_slice).unwrap_or_default();
         let ranges = responses.iter().filter(|response| response["response_range"].is_object());
         Ok(Transacted {
-            succeeded: answer["succeeded"].as_bool() == Some(true),
-            revision: number(&answer["header"]["revision"]).ok_or_else(|| not_understood("the revision is missing"))?,
+            succeeded: response["succeeded"].as_bool() == Some(true),
+            revision: number(&response["header"]["revision"])
+                .ok_or_else(|| not_understood("the revision is missing"))?,
             found: ranges.map(|response| entries(&response["response_range"])).collect::<Result<_, _>>()?,
         })
     }
@@ -293,12 +294,12 @@ impl EtcdClient {
     }
 
     async fn range_of(&self, range: &Value) -> Result<KeyRange, FetchError> {
-        let answer = self.call("/v3/kv/range", range).await?;
-        let header = &answer["header"];
+        let response = self.call("/v3/kv/range", range).await?;
+        let header = &response["header"];
         Ok(KeyRange {
             cluster: text(&header["cluster_id"]).unwrap_or_default(),
             revision: number(&header["revision"]).ok_or_else(|| not_understood("the revision is missing"))?,
-            entries: entries(&answer)?,
+            entries: entries(&response)?,
         })
     }
 
@@ -324,21 +325,21 @@ impl EtcdClient {
 
     /// Bytes of the member's database, as it lies on its disk.
     pub(crate) async fn database_bytes(&self) -> Result<u64, FetchError> {
-        let answer = self.call("/v3/maintenance/status", &json!({})).await?;
-        let bytes = number(&answer["dbSize"]).and_then(|bytes| u64::try_from(bytes).ok());
+        let response = self.call("/v3/maintenance/status", &json!({})).await?;
+        let bytes = number(&response["dbSize"]).and_then(|bytes| u64::try_from(bytes).ok());
         bytes.ok_or_else(|| not_understood("the size is missing"))
     }
 
     pub async fn grant(&self, ttl: u64) -> Result<EtcdLease, FetchError> {
-        let answer = self.call("/v3/lease/grant", &json!({ "TTL": ttl.to_string() })).await?;
-        let id = text(&answer["ID"]).ok_or_else(|| not_understood("the lease has no ID"))?;
-        Ok(EtcdLease { id, ttl: number(&answer["TTL"]).and_then(|ttl| u64::try_from(ttl).ok()).unwrap_or(ttl) })
+        let response = self.call("/v3/lease/grant", &json!({ "TTL": ttl.to_string() })).await?;
+        let id = text(&response["ID"]).ok_or_else(|| not_understood("the lease has no ID"))?;
+        Ok(EtcdLease { id, ttl: number(&response["TTL"]).and_then(|ttl| u64::try_from(ttl).ok()).unwrap_or(ttl) })
     }
 
     /// False: the lease is over.
     pub async fn keep_alive(&self, lease: &EtcdLease) -> Result<bool, FetchError> {
-        let answer = self.call("/v3/lease/keepalive", &json!({ "ID": lease.id })).await?;
-        Ok(number(&answer["result"]["TTL"]).is_some_and(|ttl| ttl > 0))
+        let response = self.call("/v3/lease/keepalive", &json!({ "ID": lease.id })).await?;
+        Ok(number(&response["result"]["TTL"]).is_some_and(|ttl| ttl > 0))
     }
 
     /// Ends the lease, and with it every key that hangs on it.
@@ -369,7 +370,7 @@ async fn refusal(mut response: Response) -> FetchError {
         return FetchError::Status(status);
     }
     let body = response.body(LONGEST_REASON).await.ok().flatten().unwrap_or_default();
-    let why = serde_json::from_slice::<Value>(&body).ok().and_then(|answer| text(&answer["message"]));
+    let why = serde_json::from_slice::<Value>(&body).ok().and_then(|said| text(&said["message"]));
     why.map_or(FetchError::Status(status), |why| FetchError::Refused(status, why))
 }
 

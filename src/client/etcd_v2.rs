@@ -45,9 +45,9 @@ impl EtcdClient {
         if status != 200 {
             return Err(FetchError::Status(status));
         }
-        let answer: Value = serde_json::from_slice(&text).map_err(|error| not_understood(&error.to_string()))?;
+        let response: Value = serde_json::from_slice(&text).map_err(|error| not_understood(&error.to_string()))?;
         let mut keys = Vec::new();
-        collect(&answer["node"], prefix, &mut keys);
+        collect(&response["node"], prefix, &mut keys);
         Ok(ListedV2 { index, cluster, keys })
     }
 

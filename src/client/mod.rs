@@ -49,41 +49,52 @@ pub use target::Protocol;
 pub use translated::{Brief, CallContext, RemoteBrief, Translation};
 pub use url::{BadUrl, Scheme, Url};
 
-use std::fmt;
 use std::io;
 
 /// A fault at the upstream's end of a connection.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub enum UpstreamFault {
     /// The connection ended, or was reset, before the response did.
-    Ended(io::Error),
+    #[error("{}", .0.kind())]
+    Ended(#[from] io::Error),
     /// The bytes are not HTTP; the rule that they break.
+    #[error("not HTTP: {0}")]
     Malformed(&'static str),
     /// The upstream says that it has not processed the request (HTTP/2: `REFUSED_STREAM`, or GOAWAY with a lower stream): any
     /// method may be sent again.
+    #[error("not processed")]
     Unprocessed,
     /// The upstream wants this request over HTTP/1.1 (HTTP/2: `HTTP_1_1_REQUIRED`).
+    #[error("HTTP/1.1 required")]
     NeedsHttp1,
     /// The request cannot be written for this version of HTTP.
+    #[error("{0}")]
     Unwritable(&'static str),
     /// The target says that it has not run the request: any method may be asked elsewhere.
+    #[error(transparent)]
     NotRun(NotRun),
     /// The request cannot be put to this target; the status for the client, and the label of `refused_total`. Nothing was run.
+    #[error("not possible for this target: {reason}")]
     Refused { status: u16, reason: &'static str },
 }
 
 /// Why a target has not run a request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum NotRun {
     /// There is no such function.
+    #[error("the target does not exist")]
     Unknown,
     /// We may not call it, or have nothing to show that we may.
+    #[error("the target may not be called")]
     Denied,
     /// It is called too often, or its broker takes no messages.
+    #[error("the target is called too often")]
     Throttled,
     /// There is no connection to its broker.
+    #[error("no connection to the broker")]
     Unreachable,
     /// No consumer listens at its broker.
+    #[error("nobody listens at the broker")]
     NoConsumer,
 }
 
@@ -92,29 +103,5 @@ impl UpstreamFault {
     #[must_use]
     pub fn closed() -> Self {
         Self::Ended(io::ErrorKind::UnexpectedEof.into())
-    }
-}
-
-impl From<io::Error> for UpstreamFault {
-    fn from(error: io::Error) -> Self {
-        Self::Ended(error)
-    }
-}
-
-impl fmt::Display for UpstreamFault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Ended(error) => write!(f, "{}", error.kind()),
-            Self::Malformed(rule) => write!(f, "not HTTP: {rule}"),
-            Self::Unprocessed => f.write_str("not processed"),
-            Self::NeedsHttp1 => f.write_str("HTTP/1.1 required"),
-            Self::Unwritable(why) => f.write_str(why),
-            Self::NotRun(NotRun::Unknown) => f.write_str("the target does not exist"),
-            Self::NotRun(NotRun::Denied) => f.write_str("the target may not be called"),
-            Self::NotRun(NotRun::Throttled) => f.write_str("the target is called too often"),
-            Self::NotRun(NotRun::Unreachable) => f.write_str("no connection to the broker"),
-            Self::NotRun(NotRun::NoConsumer) => f.write_str("nobody listens at the broker"),
-            Self::Refused { reason, .. } => write!(f, "not possible for this target: {reason}"),
-        }
     }
 }

@@ -29,7 +29,7 @@ pub(crate) struct PrometheusSample {
 }
 
 #[derive(Deserialize)]
-struct Answer {
+struct QueryResponse {
     #[serde(default)]
     error: String,
     /// Reasons to doubt an answer: a part of the stores did not answer.
@@ -67,11 +67,12 @@ impl Prometheus {
 }
 
 fn read(text: &[u8]) -> Result<Vec<PrometheusSample>, FetchError> {
-    let answer: Answer = serde_json::from_slice(text).map_err(|error| FetchError::NotUnderstood(error.to_string()))?;
-    if let Some(warning) = answer.warnings.into_iter().next() {
+    let response: QueryResponse =
+        serde_json::from_slice(text).map_err(|error| FetchError::NotUnderstood(error.to_string()))?;
+    if let Some(warning) = response.warnings.into_iter().next() {
         return Err(FetchError::Refused(200, warning));
     }
-    let Some(data) = answer.data else { return Err(FetchError::Refused(200, answer.error)) };
+    let Some(data) = response.data else { return Err(FetchError::Refused(200, response.error)) };
     let sample = |series: Series| {
         let value = series.value.1.parse().map_err(|_| FetchError::NotUnderstood("not a number".to_owned()))?;
         Ok(PrometheusSample { labels: series.metric, value })

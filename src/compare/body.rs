@@ -6,7 +6,6 @@ use std::borrow::Cow;
 
 use http::HeaderMap;
 
-use super::answer::{Answer, Body};
 use super::charset;
 use super::coding::{self, CodingError};
 use super::difference::{Findings, Found, Kind};
@@ -16,11 +15,16 @@ use super::media::Media;
 use super::path::FieldPath;
 use super::place::{MAX_KEYS, looks_like_data};
 use super::redact::REDACTED;
+use super::response::{Body, ComparedResponse};
 use super::{html, lines, markup, multipart, protobuf, table, walk, xml};
 use crate::message::form_pairs;
 
 /// Compares the bodies as far as they are known; the error says why nothing can be said.
-pub(super) fn bodies(control: &Answer, candidate: &Answer, findings: &mut Findings<'_>) -> Result<(), Incomparable> {
+pub(super) fn bodies(
+    control: &ComparedResponse,
+    candidate: &ComparedResponse,
+    findings: &mut Findings<'_>,
+) -> Result<(), Incomparable> {
     if findings.rules().ignores(&FieldPath::Body) || findings.rules().ignores_json(&[]) {
         return Ok(());
     }
@@ -69,8 +73,8 @@ fn whole(body: &Body) -> Option<&[u8]> {
 
 /// At least one body was too large to keep and the bytes differ, which settles it only where bytes are all that counts.
 fn hashed(
-    control: &Answer,
-    candidate: &Answer,
+    control: &ComparedResponse,
+    candidate: &ComparedResponse,
     media: (Media, Media),
     findings: &mut Findings<'_>,
 ) -> Result<(), Incomparable> {

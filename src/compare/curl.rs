@@ -60,7 +60,7 @@ fn one_line(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::compare::verdict::tests::{answer, headers};
+    use crate::compare::verdict::tests::{headers, response};
     use crate::compare::{ComparedRequest, KeptExchange, Rules, WrittenRules, compare};
     use crate::migration::Examples;
 
@@ -70,7 +70,7 @@ mod tests {
         let sent = headers(&[("x-empty", ""), ("accept", "*/*")]);
         let request =
             ComparedRequest { method: &http::Method::GET, target: "/a{{b}}/[1]?x[]=1", headers: &sent, body: b"" };
-        let (control, candidate) = (answer(200, &[], "a"), answer(200, &[], "b"));
+        let (control, candidate) = (response(200, &[], "a"), response(200, &[], "b"));
         let outcome = compare(&request, &control, &candidate, &rules);
         let mut evidence = Evidence::new(&rules);
         evidence.keep(KeptExchange::redacted(&request, &control, &outcome, &rules, 1).expect("values are kept"));

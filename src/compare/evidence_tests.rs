@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::compare::token::{Hunk, class};
-use crate::compare::verdict::tests::{answer, headers};
-use crate::compare::{Answer, ComparedRequest, Example, Kind, Report, WrittenRules, compare};
+use crate::compare::verdict::tests::{headers, response};
+use crate::compare::{ComparedRequest, ComparedResponse, Example, Kind, Report, WrittenRules, compare};
 use crate::migration::Examples;
 
 const TOOK: Took = Took { control: Duration::from_millis(12), candidate: Duration::from_millis(7) };
@@ -192,8 +192,8 @@ fn it_survives_a_restart_and_is_reset_by_other_rules() {
     }
 }
 
-fn json(body: &str) -> Answer {
-    answer(200, &[("content-type", "application/json")], body.to_owned())
+fn json(body: &str) -> ComparedResponse {
+    response(200, &[("content-type", "application/json")], body.to_owned())
 }
 
 #[test]
@@ -274,8 +274,8 @@ fn what_no_fault_would_be_seen_in_is_said_to_be_blind() {
     let sent = headers(&[]);
     let request = ComparedRequest { method: &http::Method::GET, target: "/", headers: &sent, body: b"" };
     for now in 0..200_u64 {
-        let answer = |n: u64| json(&format!(r#"{{"nonce":"a{n}b","seen":"Seen {n} times","same":1}}"#));
-        let (control, candidate, again) = (answer(now), answer(now + 1000), answer(now + 2000));
+        let response = |n: u64| json(&format!(r#"{{"nonce":"a{n}b","seen":"Seen {n} times","same":1}}"#));
+        let (control, candidate, again) = (response(now), response(now + 1000), response(now + 2000));
         evidence.record(&compare(&request, &control, &candidate, &rules), None, TOOK, true, now);
         evidence.record_replay(&compare(&request, &control, &again, &rules), Learned::Monolith, now);
     }
@@ -288,7 +288,7 @@ fn what_no_fault_would_be_seen_in_is_said_to_be_blind() {
 }
 
 /// Answers whose text begins with noise; `price` stands far behind it.
-fn with_price(now: u64, price: u8) -> crate::compare::Answer {
+fn with_price(now: u64, price: u8) -> crate::compare::ComparedResponse {
     let between = "lorem ipsum ".repeat(20);
     json(&format!(r#"{{"t":"token a{now}b {between}price {price} EUR"}}"#))
 }
@@ -469,8 +469,8 @@ fn nothing_secret_is_kept_wherever_it_was_sent() {
             headers: &sent,
             body: br#"{"password":"SECRET-body","note":"SECRET-cookie","inner":"{\"password\":\"SECRET-string\"}"}"#,
         };
-        let answers = ["one", "two"].map(|n| {
-            answer(
+        let responses = ["one", "two"].map(|n| {
+            response(
                 200,
                 &[
                     ("content-type", "application/json"),
@@ -486,11 +486,11 @@ fn nothing_secret_is_kept_wherever_it_was_sent() {
                 ),
             )
         });
-        let outcome = compare(&request, &answers[0], &answers[1], &rules);
+        let outcome = compare(&request, &responses[0], &responses[1], &rules);
         assert_eq!(outcome.verdict(), ComparisonResult::Mismatch);
         evidence.record(&outcome, None, TOOK, false, 1);
         evidence.record_replay(&outcome, Learned::Monolith, 1);
-        if let Some(exchange) = KeptExchange::redacted(&request, &answers[0], &outcome, &rules, 1) {
+        if let Some(exchange) = KeptExchange::redacted(&request, &responses[0], &outcome, &rules, 1) {
             evidence.keep(exchange);
         }
         let report = Report::of("r", &evidence);

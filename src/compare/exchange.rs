@@ -5,11 +5,11 @@ use http::{HeaderMap, HeaderName};
 use serde::{Deserialize, Serialize};
 
 use super::Millis;
-use super::answer::{Answer, ComparedRequest};
 use super::body::text_of;
 use super::json::Json;
 use super::media::Media;
 use super::redact::{REDACTED, Redactor, Secrets};
+use super::response::{ComparedRequest, ComparedResponse};
 use super::rules::{Headers, Rules};
 use super::verdict::Outcome;
 use crate::message::{form_pairs, percent_encoded};
@@ -47,7 +47,7 @@ impl KeptExchange {
     /// kept leaves a test that asks something else.
     pub fn redacted(
         request: &ComparedRequest<'_>,
-        control: &Answer,
+        control: &ComparedResponse,
         outcome: &Outcome,
         rules: &Rules,
         now: Millis,

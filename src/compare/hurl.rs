@@ -233,7 +233,7 @@ fn one_line(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::compare::verdict::tests::{answer, headers};
+    use crate::compare::verdict::tests::{headers, response};
     use crate::compare::{ComparedRequest, Took, WrittenRules, compare};
     use crate::migration::Examples;
 
@@ -250,8 +250,8 @@ mod tests {
         let sent = headers(sent);
         let request = ComparedRequest { method: &http::Method::GET, target, headers: &sent, body: b"" };
         let json = [("content-type", "application/json"), ("set-cookie", "sid=cookie-secret")];
-        let control = answer(200, &json, body.to_owned());
-        let candidate = answer(200, &json, "{}");
+        let control = response(200, &json, body.to_owned());
+        let candidate = response(200, &json, "{}");
         let outcome = compare(&request, &control, &candidate, &rules);
         let second = std::time::Duration::from_secs(1);
         evidence.record(&outcome, None, Took { control: second, candidate: second }, false, 1);
@@ -298,7 +298,7 @@ jsonpath "$.list[1]" == true
             let sent = headers(&[("content-type", kind)]);
             let method = http::Method::from_bytes(method.as_bytes()).expect("a method");
             let request = ComparedRequest { method: &method, target: "/", headers: &sent, body };
-            let (control, candidate) = (answer(200, &[], "a"), answer(200, &[], "b"));
+            let (control, candidate) = (response(200, &[], "a"), response(200, &[], "b"));
             let outcome = compare(&request, &control, &candidate, &rules);
             let exchange = KeptExchange::redacted(&request, &control, &outcome, &rules, 1)?;
             let mut evidence = Evidence::new(&rules);
@@ -321,7 +321,7 @@ jsonpath "$.list[1]" == true
         for (kind, body, said) in [("text/html", "<p>10 EUR", true), ("application/json", "{}", false)] {
             let sent = headers(&[]);
             let request = ComparedRequest { method: &http::Method::GET, target: "/", headers: &sent, body: b"" };
-            let control = answer(200, &[("content-type", kind)], body);
+            let control = response(200, &[("content-type", kind)], body);
             let outcome = compare(&request, &control, &control, &rules);
             let mut evidence = Evidence::new(&rules);
             evidence.keep(KeptExchange::redacted(&request, &control, &outcome, &rules, 1).expect("values are kept"));

@@ -16,7 +16,6 @@
 mod again;
 mod align;
 mod anchors;
-mod answer;
 mod body;
 mod charset;
 mod coding;
@@ -47,6 +46,7 @@ mod plain_tag;
 mod protobuf;
 mod redact;
 mod report;
+mod response;
 mod rules;
 mod shape;
 mod statuses;
@@ -63,7 +63,6 @@ mod written;
 mod xml;
 
 pub use again::{AgainReport, DifferenceReport, SideReport};
-pub use answer::{Answer, Body, ComparedRequest};
 pub use difference::{Difference, Example, Kind, OTHER};
 pub use evidence::{Evidence, EvidenceError, Learned, Took};
 pub use exchange::KeptExchange;
@@ -77,6 +76,7 @@ pub use redact::REDACTED;
 pub use report::{
     CopiesReport, ExampleReport, FieldReport, Latencies, Quantiles, Report, StatusReport, Verdicts, status_word,
 };
+pub use response::{Body, ComparedRequest, ComparedResponse};
 pub use rules::{Headers, Rules};
 pub use shape::shape_of;
 pub use statuses::KeptRequest;

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use http::{HeaderMap, Method};
 
-use super::verdict::tests::answer;
-use super::{Answer, ComparedRequest, Evidence, Learned, Report, Rules, Took, compare};
+use super::verdict::tests::response;
+use super::{ComparedRequest, ComparedResponse, Evidence, Learned, Report, Rules, Took, compare};
 
 const REQUESTS: u64 = 5000;
 
@@ -402,11 +402,11 @@ fn after(seed: u64, media: &str, make: Make, fault: Fault) -> Report {
     let request = ComparedRequest { method: &Method::GET, target: "/items", headers: &headers, body: b"" };
     let took = Took { control: Duration::from_millis(20), candidate: Duration::from_millis(9) };
     let mut counter = 0;
-    let mut one = |random: &mut fastrand::Rng, base: u64, fault: Fault| -> Answer {
+    let mut one = |random: &mut fastrand::Rng, base: u64, fault: Fault| -> ComparedResponse {
         counter += 1;
         let status = if fault == Fault::Status { 404 } else { 200 };
         let body = make(&mut Noise { random, counter: base + counter, fault });
-        answer(status, &[("content-type", media)], body)
+        response(status, &[("content-type", media)], body)
     };
     for now in 0..REQUESTS {
         let fault = if random.u32(..100) == 0 { fault } else { Fault::None };

@@ -4,8 +4,8 @@ use http::{HeaderMap, Method};
 use proptest::prelude::*;
 
 use super::json::Json;
-use super::verdict::tests::answer;
-use super::{Answer, Body, ComparedRequest, ComparisonResult, FieldPath, Rules, WrittenRules, compare};
+use super::verdict::tests::response;
+use super::{Body, ComparedRequest, ComparedResponse, ComparisonResult, FieldPath, Rules, WrittenRules, compare};
 use crate::migration::Examples;
 
 fn rules() -> Rules {
@@ -20,7 +20,7 @@ fn rules() -> Rules {
     .expect("valid")
 }
 
-fn outcome(a: &Answer, b: &Answer) -> ComparisonResult {
+fn outcome(a: &ComparedResponse, b: &ComparedResponse) -> ComparisonResult {
     let headers = HeaderMap::new();
     let request = ComparedRequest { method: &Method::GET, target: "/?p=1", headers: &headers, body: b"" };
     compare(&request, a, b, &rules()).verdict()
@@ -58,26 +58,26 @@ fn media() -> impl Strategy<Value = &'static str> {
     ])
 }
 
-fn answers(body: impl Strategy<Value = Vec<u8>>) -> impl Strategy<Value = Answer> {
+fn responses(body: impl Strategy<Value = Vec<u8>>) -> impl Strategy<Value = ComparedResponse> {
     let coding = prop::sample::select(vec!["", "gzip", "deflate", "br", "zstd", "compress"]);
     let status = prop::sample::select(vec![200, 204, 304, 404]);
     (status, media(), coding, body, 0..8_u8).prop_map(|(status, media, coding, bytes, form)| {
-        let mut answer = answer(status, &[("content-type", media), ("content-encoding", coding)], bytes.clone());
-        answer.body = match form {
+        let mut response = response(status, &[("content-type", media), ("content-encoding", coding)], bytes.clone());
+        response.body = match form {
             0 => Body::None,
             1 => Body::Cut,
             2 => Body::Streamed,
             3 => Body::Hashed { length: bytes.len() as u64, hash: Body::hash(&bytes) },
-            _ => answer.body,
+            _ => response.body,
         };
-        answer
+        response
     })
 }
 
 proptest! {
     #[test]
     fn comparing_documents_is_symmetric_and_reflexive(a in documents(), b in documents()) {
-        let json = |text: &str| answer(200, &[("content-type", "application/json")], text.to_owned());
+        let json = |text: &str| response(200, &[("content-type", "application/json")], text.to_owned());
         prop_assert_eq!(outcome(&json(&a), &json(&b)), outcome(&json(&b), &json(&a)));
         // Spaces make the bytes differ, so that the walk itself is asked.
         prop_assert_eq!(outcome(&json(&a), &json(&format!(" {a} "))), ComparisonResult::Match);
@@ -85,8 +85,8 @@ proptest! {
 
     #[test]
     fn arbitrary_answers_are_symmetric_and_never_panic(
-        a in answers(prop::collection::vec(any::<u8>(), 0..60)),
-        b in answers(prop::collection::vec(any::<u8>(), 0..60)),
+        a in responses(prop::collection::vec(any::<u8>(), 0..60)),
+        b in responses(prop::collection::vec(any::<u8>(), 0..60)),
     ) {
         prop_assert_eq!(outcome(&a, &b), outcome(&b, &a));
         prop_assert_ne!(outcome(&a, &a), ComparisonResult::Mismatch);
@@ -94,7 +94,7 @@ proptest! {
 
     #[test]
     fn identical_answers_match(bytes in prop::collection::vec(any::<u8>(), 0..60), media in media()) {
-        let a = answer(200, &[("content-type", media)], bytes);
+        let a = response(200, &[("content-type", media)], bytes);
         if media != "text/event-stream" {
             prop_assert_eq!(outcome(&a, &a.clone()), ComparisonResult::Match);
         }

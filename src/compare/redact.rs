@@ -7,8 +7,8 @@ use std::sync::LazyLock;
 use http::{HeaderMap, HeaderName};
 use regex::{Captures, Regex};
 
-use super::answer::ComparedRequest;
 use super::json::Json;
+use super::response::ComparedRequest;
 use crate::message::{form_decoded, form_pairs, percent_decoded};
 
 /// Stands in the place of a secret in whatever is kept.
@@ -108,10 +108,10 @@ impl Redactor {
     pub(super) fn secrets<'h>(
         &self,
         request: &ComparedRequest<'h>,
-        answers: impl IntoIterator<Item = &'h HeaderMap>,
+        responses: impl IntoIterator<Item = &'h HeaderMap>,
     ) -> Secrets {
         let mut found = BTreeSet::new();
-        for headers in std::iter::once(request.headers).chain(answers) {
+        for headers in std::iter::once(request.headers).chain(responses) {
             for (name, value) in headers.iter().filter(|(name, _)| self.hides_header(name)) {
                 let value = String::from_utf8_lossy(value.as_bytes());
                 found.insert(value.trim().to_owned());

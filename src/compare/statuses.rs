@@ -4,7 +4,7 @@ use http::header::{AUTHORIZATION, COOKIE};
 use serde::{Deserialize, Serialize};
 
 use super::Millis;
-use super::answer::ComparedRequest;
+use super::response::ComparedRequest;
 use super::rules::Rules;
 use super::window::Window;
 

@@ -2,12 +2,12 @@
 
 use http::{Method, StatusCode};
 
-use super::answer::{Answer, Body, ComparedRequest};
 use super::body;
 use super::difference::{Difference, Findings, Found, Kind};
 use super::headers;
 use super::incomparable::Incomparable;
 use super::path::FieldPath;
+use super::response::{Body, ComparedRequest, ComparedResponse};
 use super::rules::Rules;
 use crate::message::ResultCode;
 
@@ -78,13 +78,18 @@ impl Outcome {
 
 /// Compares the candidate's answer with the control's. Nothing in the outcome holds a secret.
 #[must_use]
-pub fn compare(request: &ComparedRequest<'_>, control: &Answer, candidate: &Answer, rules: &Rules) -> Outcome {
-    let results = [control, candidate].map(|answer| answer.result(request));
+pub fn compare(
+    request: &ComparedRequest<'_>,
+    control: &ComparedResponse,
+    candidate: &ComparedResponse,
+    rules: &Rules,
+) -> Outcome {
+    let results = [control, candidate].map(|response| response.result(request));
     let statuses = Some(results.map(ResultCode::number));
     if results[0].is_failure() {
         return Outcome::beyond(Incomparable::ControlFailed, statuses);
     }
-    let not_modified = [control, candidate].iter().any(|answer| answer.status == StatusCode::NOT_MODIFIED);
+    let not_modified = [control, candidate].iter().any(|response| response.status == StatusCode::NOT_MODIFIED);
     if not_modified && !request.is_conditional() {
         return Outcome::beyond(Incomparable::NotModified, statuses);
     }
@@ -131,8 +136,8 @@ const fn may_have_content(status: StatusCode) -> bool {
 }
 
 /// HEAD has no body to compare, but a tunnel is a tunnel.
-fn streamed_head(control: &Answer, candidate: &Answer) -> Option<Incomparable> {
-    [control, candidate].iter().any(|answer| answer.body == Body::Streamed).then_some(Incomparable::Streamed)
+fn streamed_head(control: &ComparedResponse, candidate: &ComparedResponse) -> Option<Incomparable> {
+    [control, candidate].iter().any(|response| response.body == Body::Streamed).then_some(Incomparable::Streamed)
 }
 
 #[cfg(test)]

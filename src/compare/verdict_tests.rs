@@ -14,19 +14,25 @@ pub(in crate::compare) fn headers(pairs: &[(&str, &str)]) -> HeaderMap {
     pairs.iter().map(pair).collect()
 }
 
-pub(in crate::compare) fn answer(status: u16, pairs: &[(&str, &str)], body: impl Into<Bytes>) -> Answer {
-    Answer {
+pub(in crate::compare) fn response(status: u16, pairs: &[(&str, &str)], body: impl Into<Bytes>) -> ComparedResponse {
+    ComparedResponse {
         status: StatusCode::from_u16(status).expect("a status"),
         headers: headers(pairs),
         body: Body::Whole(body.into()),
     }
 }
 
-fn typed(media: &str, body: impl Into<Bytes>) -> Answer {
-    answer(200, &[("content-type", media)], body)
+fn typed(media: &str, body: impl Into<Bytes>) -> ComparedResponse {
+    response(200, &[("content-type", media)], body)
 }
 
-fn asked(method: &Method, request_headers: &HeaderMap, a: &Answer, b: &Answer, rules: &Rules) -> String {
+fn asked(
+    method: &Method,
+    request_headers: &HeaderMap,
+    a: &ComparedResponse,
+    b: &ComparedResponse,
+    rules: &Rules,
+) -> String {
     let request = ComparedRequest { method, target: "/", headers: request_headers, body: b"" };
     let outcome = compare(&request, a, b, rules);
     let mut said = outcome.differences.iter().map(|found| found.field.clone()).collect::<Vec<_>>();
@@ -34,7 +40,7 @@ fn asked(method: &Method, request_headers: &HeaderMap, a: &Answer, b: &Answer, r
     if said.is_empty() { "match".to_owned() } else { said.join(" ") }
 }
 
-fn said(a: &Answer, b: &Answer) -> String {
+fn said(a: &ComparedResponse, b: &ComparedResponse) -> String {
     asked(&Method::GET, &HeaderMap::new(), a, b, &Rules::default())
 }
 
@@ -56,7 +62,7 @@ fn in_lists_of_thousands_an_element_that_came_is_one_difference_and_a_wrong_one_
     ] {
         let [before, between, behind] = frame;
         let body = |rows: Vec<String>| format!("{before}{}{behind}", rows.join(between));
-        let typed = |body: String| answer(200, &[("content-type", media)], body);
+        let typed = |body: String| response(200, &[("content-type", media)], body);
         let (a, b) = (typed(body(rows(0, ROWS, row))), typed(body(rows(1, ROWS / 2, row))));
         assert_eq!(said(&a, &b), expected, "{media}");
         assert_eq!(said(&a, &a), "match", "{media}");
@@ -120,11 +126,11 @@ fn bodies_are_compared_by_their_media_type() {
         assert_eq!(said(&a, &b), expected, "{media} {a:?} {b:?}");
         assert_eq!(said(&b, &a), expected, "{media} {b:?} {a:?}");
     }
-    let latin1 = answer(200, &[("content-type", "text/html; charset=iso-8859-1")], &b"<p>caf\xe9</p>\n"[..]);
+    let latin1 = response(200, &[("content-type", "text/html; charset=iso-8859-1")], &b"<p>caf\xe9</p>\n"[..]);
     assert_eq!(said(&latin1, &typed("text/html; charset=utf-8", "<p>café</p>")), "header:content-type");
     // Without a type, what it holds decides.
-    assert_eq!(said(&answer(200, &[], r#"{"a":1}"#), &answer(200, &[], r#"{"a":2}"#)), "$.a");
-    assert_eq!(said(&answer(200, &[], &[0xff, 0][..]), &answer(200, &[], &[0xff, 1][..])), "body");
+    assert_eq!(said(&response(200, &[], r#"{"a":1}"#), &response(200, &[], r#"{"a":2}"#)), "$.a");
+    assert_eq!(said(&response(200, &[], &[0xff, 0][..]), &response(200, &[], &[0xff, 1][..])), "body");
 }
 
 #[test]
@@ -135,13 +141,13 @@ fn an_agreed_pair_of_statuses_is_compared_by_what_both_can_have() {
     })
     .expect("valid");
     let typed = [("content-type", "application/json"), ("x-shop", "1")];
-    let accepted = answer(202, &typed, r#"{"ok":true}"#);
+    let accepted = response(202, &typed, r#"{"ok":true}"#);
     for (candidate, expected) in [
-        (answer(200, &typed, r#"{"ok":true}"#), "match"),
-        (answer(200, &typed, r#"{"ok":false}"#), "$.ok"),
-        (answer(204, &[("x-shop", "1")], ""), "match"),
-        (answer(204, &[], ""), "header:x-shop"),
-        (answer(201, &typed, r#"{"ok":true}"#), "status"),
+        (response(200, &typed, r#"{"ok":true}"#), "match"),
+        (response(200, &typed, r#"{"ok":false}"#), "$.ok"),
+        (response(204, &[("x-shop", "1")], ""), "match"),
+        (response(204, &[], ""), "header:x-shop"),
+        (response(201, &typed, r#"{"ok":true}"#), "status"),
     ] {
         assert_eq!(asked(&Method::GET, &HeaderMap::new(), &accepted, &candidate, &rules), expected);
     }
@@ -184,10 +190,10 @@ fn of_many_elements_that_all_differ_one_that_came_is_one_difference() {
 
 #[test]
 fn content_codings_do_not_count() {
-    let plain = answer(200, &[("content-type", "application/json")], r#"{"a":1}"#);
+    let plain = response(200, &[("content-type", "application/json")], r#"{"a":1}"#);
     for coding in ["gzip", "br", "deflate", "zstd"] {
         let coded = |text: &str| {
-            answer(
+            response(
                 200,
                 &[("content-type", "application/json"), ("content-encoding", coding)],
                 encode(coding, text.as_bytes()),
@@ -196,17 +202,17 @@ fn content_codings_do_not_count() {
         assert_eq!(said(&plain, &coded(r#"{"a":1}"#)), "match", "{coding}");
         assert_eq!(said(&coded(r#"{"a":2}"#), &plain), "$.a", "{coding}");
     }
-    let bomb = answer(200, &[("content-encoding", "gzip")], encode("gzip", &vec![b' '; 2 << 20]));
-    assert_eq!(said(&bomb, &answer(200, &[], "x")), "? too_large");
-    assert_eq!(said(&answer(200, &[("content-encoding", "gzip")], "x"), &answer(200, &[], "x")), "? undecodable");
-    let unknown = answer(200, &[("content-encoding", "compress")], "same bytes");
+    let bomb = response(200, &[("content-encoding", "gzip")], encode("gzip", &vec![b' '; 2 << 20]));
+    assert_eq!(said(&bomb, &response(200, &[], "x")), "? too_large");
+    assert_eq!(said(&response(200, &[("content-encoding", "gzip")], "x"), &response(200, &[], "x")), "? undecodable");
+    let unknown = response(200, &[("content-encoding", "compress")], "same bytes");
     assert_eq!(said(&unknown, &unknown), "match");
 }
 
 #[test]
 fn what_cannot_be_compared_is_no_mismatch() {
     let fine = typed("application/json", "{}");
-    let with = |body: Body| Answer { body, ..fine.clone() };
+    let with = |body: Body| ComparedResponse { body, ..fine.clone() };
     let hashed = |hash| with(Body::Hashed { length: 2 << 20, hash });
     assert_eq!(said(&with(Body::Cut), &fine), "? truncated");
     assert_eq!(said(&fine, &with(Body::Cut)), "? truncated");
@@ -214,9 +220,9 @@ fn what_cannot_be_compared_is_no_mismatch() {
     assert_eq!(said(&typed("text/event-stream", "a"), &typed("text/event-stream", "b")), "? streamed");
     assert_eq!(said(&hashed(1), &hashed(1)), "match");
     assert_eq!(said(&hashed(1), &hashed(2)), "? too_large");
-    assert_eq!(said(&answer(503, &[], ""), &fine), "? control_failed");
-    let not_modified = answer(304, &[], "");
-    let bare = answer(200, &[], "");
+    assert_eq!(said(&response(503, &[], ""), &fine), "? control_failed");
+    let not_modified = response(304, &[], "");
+    let bare = response(200, &[], "");
     assert_eq!(said(&not_modified, &bare), "? not_modified");
     let condition = headers(&[("if-none-match", "\"1\"")]);
     assert_eq!(asked(&Method::GET, &condition, &not_modified, &not_modified, &Rules::default()), "match");
@@ -226,7 +232,7 @@ fn what_cannot_be_compared_is_no_mismatch() {
 
 #[test]
 fn large_bytes_are_told_apart_by_hash() {
-    let image = |body| Answer { body, ..typed("image/png", "") };
+    let image = |body| ComparedResponse { body, ..typed("image/png", "") };
     let hashed = |length, hash| image(Body::Hashed { length, hash });
     assert_eq!(said(&hashed(5, 1), &hashed(5, 1)), "match");
     assert_eq!(said(&hashed(5, 1), &hashed(5, 2)), "body");
@@ -236,10 +242,10 @@ fn large_bytes_are_told_apart_by_hash() {
 
 #[test]
 fn what_is_known_to_differ_outweighs_what_is_not_known() {
-    let cut = Answer { body: Body::Cut, ..answer(500, &[], "") };
+    let cut = ComparedResponse { body: Body::Cut, ..response(500, &[], "") };
     let outcome = compare(
         &ComparedRequest { method: &Method::GET, target: "/", headers: &HeaderMap::new(), body: b"" },
-        &answer(200, &[], "x"),
+        &response(200, &[], "x"),
         &cut,
         &Rules::default(),
     );
@@ -254,7 +260,7 @@ fn status_headers_and_body_can_be_ignored() {
         ..WrittenRules::default()
     })
     .expect("valid");
-    let (a, b) = (typed("text/plain", "a"), answer(201, &[("content-type", "text/html")], "b"));
+    let (a, b) = (typed("text/plain", "a"), response(201, &[("content-type", "text/html")], "b"));
     assert_eq!(asked(&Method::GET, &HeaderMap::new(), &a, &b, &rules), "match");
 }
 

@@ -8,9 +8,10 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::snapshot::Snapshot;
+use crate::compile::Route;
 use crate::endpoint::{Timeouts, UpstreamId, UpstreamSpec};
 use crate::migration::{Fallback, Policy, Variant};
-use crate::route::{IdentityRules, Route, Rule};
+use crate::route::{IdentityRules, Rule};
 
 /// The routes that differ between two files, by name.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]

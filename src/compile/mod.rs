@@ -16,6 +16,7 @@ mod notify;
 mod pages;
 mod pattern;
 mod redacted;
+mod route;
 mod routes;
 mod secret;
 mod server;
@@ -34,7 +35,7 @@ pub use snapshot::{
     TrustedUser,
 };
 
-pub use crate::route::{Matching, Network, Secret, SecretSource};
+pub use crate::route::{Matching, Network, SecretSource, SecretText};
 pub use admin::admin_address;
 pub use changes::{Changes, altered_keys, has_other_timeouts, is_another};
 pub use cookies::{CookieSettings, SameSite};
@@ -42,6 +43,7 @@ pub use fleet::{FleetSettings, OwnRegion, SHORTEST_SECRET};
 pub use pages::{ErrorPage, Pages};
 pub use pattern::takes;
 pub use redacted::redacted;
+pub use route::{Fault, Route};
 pub use routes::is_host;
 
 use std::cell::RefCell;

@@ -9,12 +9,13 @@ use http::HeaderName;
 use super::Pages;
 use super::cookies::CookieSettings;
 use super::fleet::FleetSettings;
+use crate::compile::Route;
 use crate::config::{Notice, NotifyFormat};
 use crate::diagnostic::Sources;
 use crate::endpoint::{PublishSpec, Timeouts, UpstreamSpec};
 use crate::migration::Percent;
 use crate::migration::gate::Gate;
-use crate::route::{Matching, Network, Route, RouteTable, SecretSource};
+use crate::route::{Matching, Network, RouteTable, SecretSource};
 
 /// The clients that may name a side, and the header.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -16,6 +16,7 @@ use super::shown::{code, count, counted, percent, seconds, sentence};
 use super::sides::{is_copied, p99, sides};
 use super::verdict::{error_rate, side};
 use crate::admin::{Parts, RouteSide, RouteStatus, Window, press, route_status, seen};
+use crate::compile::Route;
 use crate::diagnostic::plural;
 use crate::gate::JournalEntry;
 use crate::migration::Stage;
@@ -24,7 +25,6 @@ use crate::reload::{
     Author, MoveMade, MoveRequest, NotAnAct, NotInFile, NotMoved, Preview, ReloadOutcome, ReloadResult, Replicas,
     RequestedMove, VERBS, WrittenAct,
 };
-use crate::route::Route;
 
 /// Warnings that stand in one sentence; the page of the file has all.
 const MOST_WARNINGS: usize = 3;

@@ -43,7 +43,7 @@ pub async fn fleet(frame: &Layout<'_>) -> Markup {
         @match &sums {
             Ok(sums) if sums.is_empty() => {}
             Ok(sums) => (by_region(frame, sums)),
-            Err(why) => (said("b", why)),
+            Err(why) => (said("b", &why.to_string())),
         }
     }
 }

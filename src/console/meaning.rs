@@ -1,9 +1,9 @@
 //! What a move of a route means for its clients, in a sentence.
 
 use crate::admin::RouteStatus;
+use crate::compile::Route;
 use crate::migration::{Dial, Fallback, Percent, Stage};
 use crate::reload::in_words;
-use crate::route::Route;
 
 /// What a pause of the roll-backs means.
 pub const NOT_TAKEN_BACK: &str =

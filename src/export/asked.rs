@@ -4,8 +4,8 @@ use super::ExportTarget::{Envoy, HttpRoute, Nginx};
 use super::not_exported::List;
 use super::pattern::{anchors_at_ends, is_portable, looks_escaped, names_its_characters};
 use super::rules::{is_encoded, is_guarded, is_unseen};
-use crate::compile::Snapshot;
-use crate::route::{Condition, ConditionKind, Route};
+use crate::compile::{Route, Snapshot};
+use crate::route::{Condition, ConditionKind};
 
 pub(super) fn conditions(list: &mut List, snapshot: &Snapshot, route: &Route) {
     let name = &*route.name;

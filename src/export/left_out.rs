@@ -6,10 +6,10 @@ use super::asked::conditions;
 use super::not_exported::{List, NotExported};
 use super::rules::{Edits, ExportRule, Guard, STANDARD_METHODS, host_for, ordered};
 use super::{ExportTarget, fallback, location};
-use crate::compile::Snapshot;
+use crate::compile::{Route, Snapshot};
 use crate::endpoint::{Address, Balance, Eject, HttpVersions, Source, TargetSpec, UpstreamId, UpstreamSpec, Verify};
 use crate::migration::UnitSource;
-use crate::route::{PathPiece, Route, Segment};
+use crate::route::{PathPiece, Segment};
 
 use ExportTarget::{Envoy, Haproxy, HttpRoute, Nginx};
 

@@ -4,9 +4,9 @@
 
 use super::pattern::{self, Captures};
 use super::rules::{ExportRule, Share};
-use crate::compile::Snapshot;
+use crate::compile::{Route, Snapshot};
 use crate::endpoint::{Address, Source, UpstreamId, UpstreamSpec};
-use crate::route::{PathPiece, PathRewrite, Route, Segment, Template};
+use crate::route::{PathPiece, PathRewrite, Segment, Template};
 
 /// The headers that hold an address.
 pub(super) const HEADERS: [&str; 3] = ["location", "content-location", "refresh"];

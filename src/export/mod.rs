@@ -60,7 +60,7 @@ pub struct Exported {
 /// Routes whose migration is not finished: shadow, canary and split. They go out only when that is wanted.
 #[must_use]
 pub fn unfinished(snapshot: &Snapshot) -> Vec<(&str, Stage)> {
-    let stage = |route: &crate::route::Route| route.policy.dial.stage;
+    let stage = |route: &crate::compile::Route| route.policy.dial.stage;
     let routes =
         snapshot.routes.iter().filter(|route| matches!(stage(route), Stage::Shadow | Stage::Canary | Stage::Split));
     routes.map(|route| (&*route.name, stage(route))).collect()

@@ -2,11 +2,11 @@
 
 use super::ExportTarget;
 use super::pattern::{anchors_at_ends, has_too_many, is_portable, looks_escaped};
-use crate::compile::{Network, ProxyProtocol, Snapshot};
+use crate::compile::{Network, ProxyProtocol, Route, Snapshot};
 use crate::endpoint::UpstreamId;
 use crate::message::{FORGEABLE_NAMES, is_of_forgeable_family};
 use crate::migration::{Answers, Fallback, Percent};
-use crate::route::{Condition, ConditionKind, HeaderEdits, PathRewrite, Precedence, Redirect, Route, Template};
+use crate::route::{Condition, ConditionKind, HeaderEdits, PathRewrite, Precedence, Redirect, Template};
 
 /// The methods that an `HTTPRoute` may name.
 pub(super) const STANDARD_METHODS: &[&str] =

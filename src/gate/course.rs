@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 use crate::live::{GateCounters, Held};
 use crate::migration::dial::{By, Standing, Wish, promoted};
 use crate::migration::gate::{
-    Circumstances, Gate, HandedOn, Judge, Limit, Needs, Obstacle, QUANTILES, Rates, Ruling, Scene, Tick, Verdict, words,
+    Circumstances, Gate, HandedOn, Judge, Needs, Obstacle, QUANTILES, QuantileLimit, Rates, Ruling, Scene, Tick,
+    Verdict, words,
 };
 use crate::migration::{Dial, Percent, Policy, Stage};
 
@@ -237,7 +238,7 @@ impl Course {
     }
 
     /// The limits of time that answers are counted by.
-    pub const fn limits(&self) -> Option<&[Limit; QUANTILES.len()]> {
+    pub const fn limits(&self) -> Option<&[QuantileLimit; QUANTILES.len()]> {
         self.judge.limits()
     }
 

@@ -12,7 +12,7 @@ use super::{GateReport, Gates, Watched};
 use crate::config::Notice;
 use crate::fleet::{Fleet, FleetRole, RouteCounts};
 use crate::live::{GateCounters, Held};
-use crate::migration::gate::{Gate, HandedOn, Limit, Obstacle, QUANTILES, Rates, Tick, Verdict};
+use crate::migration::gate::{Gate, HandedOn, Obstacle, QUANTILES, QuantileLimit, Rates, Tick, Verdict};
 use crate::notify::Message;
 use crate::proxy::Generation;
 
@@ -44,7 +44,7 @@ pub(super) struct Judgement {
 pub(super) struct JudgedElsewhere {
     from: Source,
     pub(super) report: GateReport,
-    limits: Option<[Limit; QUANTILES.len()]>,
+    limits: Option<[QuantileLimit; QUANTILES.len()]>,
 }
 
 /// All that the report is made from: of thousands of routes few have another one at the next look.

@@ -154,7 +154,7 @@ fn rounded(value: f64) -> f64 {
 
 /// One metric, as the API and the journal show it: `[counted, of]` of each side.
 fn evidence(reading: &Reading) -> Value {
-    let side = |count: crate::migration::gate::Count| json!([whole(count.counted), whole(count.of)]);
+    let side = |count: crate::migration::gate::Proportion| json!([whole(count.counted), whole(count.of)]);
     let mut shown = json!({
         "service": side(reading.service),
         "monolith": side(reading.monolith),

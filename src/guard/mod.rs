@@ -2,7 +2,7 @@
 //!
 //! Everything here is a plain function on a head or on bytes; the steps of `proxy` call them in this order: [`framing::check`],
 //! [`headers::clean`], (route), [`rate`], [`jwt`], (side), [`identity`], [`headers::without_hop_by_hop`]; on the way back
-//! [`headers::answer`].
+//! [`headers::clean_response`].
 
 pub mod authority;
 pub mod forged;

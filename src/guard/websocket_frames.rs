@@ -31,18 +31,18 @@ enum At {
 
 /// How far a server's side of a WebSocket has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Frames {
+pub struct WebSocketFrames {
     at: At,
     header: [u8; LONGEST_HEADER],
 }
 
-impl Default for Frames {
+impl Default for WebSocketFrames {
     fn default() -> Self {
         Self { at: At::Head { passed: 0, end: 0, switches: true }, header: [0; LONGEST_HEADER] }
     }
 }
 
-impl Frames {
+impl WebSocketFrames {
     /// The head of the `101` has passed: a frame comes next.
     #[must_use]
     pub const fn behind_head() -> Self {
@@ -158,15 +158,15 @@ mod tests {
         frame
     }
 
-    fn after(bytes: &[u8], piece: usize) -> Frames {
-        let mut frames = Frames::default();
+    fn after(bytes: &[u8], piece: usize) -> WebSocketFrames {
+        let mut frames = WebSocketFrames::default();
         bytes.chunks(piece).for_each(|piece| frames.take(piece));
         frames
     }
 
     /// The lengths of the prefixes behind which there is room for a word, found byte by byte.
     fn rooms(bytes: &[u8]) -> Vec<usize> {
-        let mut frames = Frames::default();
+        let mut frames = WebSocketFrames::default();
         (1..=bytes.len())
             .filter(|length| {
                 frames.take(&bytes[length - 1..*length]);

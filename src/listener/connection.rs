@@ -344,7 +344,7 @@ impl HttpListener {
             return;
         }
         let mut socket = match self.tls {
-            Some(_) if self.threads.len() > 1 => Socket::Stream(rebind::rebind(stream)),
+            Some(_) if self.threads.count() > 1 => Socket::Stream(rebind::rebind(stream)),
             Some(_) => Socket::Stream(stream),
             None => rebind::plain(stream),
         };

@@ -46,7 +46,7 @@ impl Threads {
         Arc::new(Self(found))
     }
 
-    pub fn len(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.0.len()
     }
 
@@ -85,7 +85,7 @@ mod tests {
         // It is not dropped: pingora finds threads by numbers that are used again, and would take others for those of this one.
         let runtime = ManuallyDrop::new(Runtime::new_no_steal(3, "spread"));
         let threads = Threads::of(&runtime, 3);
-        assert_eq!(threads.len(), 3);
+        assert_eq!(threads.count(), 3);
         let (say, said) = mpsc::channel();
         let serve = |ends: watch::Receiver<bool>| {
             let (say, mut ends) = (say.clone(), ends);

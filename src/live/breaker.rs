@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
-use crate::migration::Breaker;
+use crate::migration::BreakerState;
 
 /// The change of the breaker by a failure or a success.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,29 +23,29 @@ pub struct CircuitBreaker {
 
 impl CircuitBreaker {
     /// The state as this request sees it. `Probing` is given to one request per `open` period: it takes the right to probe with it.
-    pub fn state(&self, now_ms: u64, open: Duration) -> Breaker {
+    pub fn state(&self, now_ms: u64, open: Duration) -> BreakerState {
         let probe_at = self.probe_at.load(Ordering::Acquire);
         if probe_at == 0 {
-            return Breaker::Closed;
+            return BreakerState::Closed;
         }
         if now_ms < probe_at {
-            return Breaker::Open;
+            return BreakerState::Open;
         }
         // A probe that never reports back must not hold the breaker open for ever: the right returns after another period.
         let next = later(now_ms, open);
         match self.probe_at.compare_exchange(probe_at, next, Ordering::AcqRel, Ordering::Acquire) {
-            Ok(_) => Breaker::Probing,
-            Err(0) => Breaker::Closed,
-            Err(_) => Breaker::Open,
+            Ok(_) => BreakerState::Probing,
+            Err(0) => BreakerState::Closed,
+            Err(_) => BreakerState::Open,
         }
     }
 
     /// Looks without taking the right to probe.
-    pub fn peek(&self, now_ms: u64) -> Breaker {
+    pub fn peek(&self, now_ms: u64) -> BreakerState {
         match self.probe_at.load(Ordering::Acquire) {
-            0 => Breaker::Closed,
-            at if now_ms < at => Breaker::Open,
-            _ => Breaker::Probing,
+            0 => BreakerState::Closed,
+            at if now_ms < at => BreakerState::Open,
+            _ => BreakerState::Probing,
         }
     }
 
@@ -98,30 +98,30 @@ mod tests {
         assert_eq!(breaker.succeeded(), Breakage::None);
         assert_eq!(breaker.failed(3, 3, OPEN), Breakage::None);
         assert_eq!(breaker.failed(4, 3, OPEN), Breakage::None);
-        assert_eq!(breaker.state(5, OPEN), Breaker::Closed);
+        assert_eq!(breaker.state(5, OPEN), BreakerState::Closed);
         assert_eq!(breaker.failed(6, 3, OPEN), Breakage::Opened);
-        assert_eq!(breaker.state(7, OPEN), Breaker::Open);
+        assert_eq!(breaker.state(7, OPEN), BreakerState::Open);
     }
 
     #[test]
     fn one_request_at_a_time_probes_once_the_period_is_over() {
         let breaker = CircuitBreaker::default();
         breaker.failed(0, 1, OPEN);
-        assert_eq!(breaker.state(29_999, OPEN), Breaker::Open);
-        assert_eq!(breaker.state(30_000, OPEN), Breaker::Probing);
-        assert_eq!(breaker.state(30_000, OPEN), Breaker::Open, "the right to probe was taken");
+        assert_eq!(breaker.state(29_999, OPEN), BreakerState::Open);
+        assert_eq!(breaker.state(30_000, OPEN), BreakerState::Probing);
+        assert_eq!(breaker.state(30_000, OPEN), BreakerState::Open, "the right to probe was taken");
         assert_eq!(breaker.succeeded(), Breakage::Closed);
-        assert_eq!(breaker.state(30_001, OPEN), Breaker::Closed);
+        assert_eq!(breaker.state(30_001, OPEN), BreakerState::Closed);
     }
 
     #[test]
     fn a_probe_that_fails_keeps_it_open_and_a_probe_that_vanishes_frees_the_next() {
         let breaker = CircuitBreaker::default();
         breaker.failed(0, 1, OPEN);
-        assert_eq!(breaker.state(30_000, OPEN), Breaker::Probing);
+        assert_eq!(breaker.state(30_000, OPEN), BreakerState::Probing);
         assert_eq!(breaker.failed(31_000, 1, OPEN), Breakage::None);
-        assert_eq!(breaker.state(60_999, OPEN), Breaker::Open);
-        assert_eq!(breaker.state(61_000, OPEN), Breaker::Probing);
-        assert_eq!(breaker.state(91_000, OPEN), Breaker::Probing, "the last probe never reported back");
+        assert_eq!(breaker.state(60_999, OPEN), BreakerState::Open);
+        assert_eq!(breaker.state(61_000, OPEN), BreakerState::Probing);
+        assert_eq!(breaker.state(91_000, OPEN), BreakerState::Probing, "the last probe never reported back");
     }
 }

@@ -3,7 +3,9 @@
 use std::sync::atomic::{AtomicU16, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
-use crate::migration::gate::{Discordant, GROUPS, LATE_BUCKETS, Limit, QUANTILES, SideCounts, Tick, late_bucket};
+use crate::migration::gate::{
+    Discordant, GROUPS, LATE_BUCKETS, QUANTILES, QuantileLimit, SideCounts, Tick, late_bucket,
+};
 use crate::migration::{Bucket, Side};
 
 /// The outcome of one request, for its assigned side.
@@ -173,7 +175,7 @@ impl GateCounters {
     }
 
     /// From now on, answers are late beyond these.
-    pub fn set_limits(&self, limits: Option<&[Limit; QUANTILES.len()]>) {
+    pub fn set_limits(&self, limits: Option<&[QuantileLimit; QUANTILES.len()]>) {
         for quantile in 0..QUANTILES.len() {
             let (monolith, service) = match limits.and_then(|limits| limits.get(quantile)) {
                 Some(limit) => (limit.monolith, limit.service),
@@ -293,7 +295,7 @@ mod tests {
     fn late_answers_are_counted_by_group_once_there_is_a_limit() {
         let counters = GateCounters::default();
         counters.request(Side::Service, Bucket(3), QUICK);
-        let limit = Limit { monolith: 0, service: 1, service_better: 1 };
+        let limit = QuantileLimit { monolith: 0, service: 1, service_better: 1 };
         counters.set_limits(Some(&[limit; 3]));
         counters.request(Side::Service, Bucket(3), QUICK);
         assert_eq!(counters.totals().service.beyond[0][3], 1);
@@ -302,7 +304,7 @@ mod tests {
     #[test]
     fn of_a_pair_counts_the_side_that_is_alone() {
         let counters = GateCounters::default();
-        counters.set_limits(Some(&[Limit { monolith: 200, service: 210, service_better: 209 }; 3]));
+        counters.set_limits(Some(&[QuantileLimit { monolith: 200, service: 210, service_better: 209 }; 3]));
         let side = |failed, millis| PairSide { failed, took: Duration::from_millis(millis), waited: Duration::ZERO };
         counters.judged(true);
         counters.paired(side(false, 1), side(true, 1));
@@ -320,7 +322,7 @@ mod tests {
     fn an_answer_that_this_program_kept_waiting_is_counted_apart() {
         let counters = GateCounters::default();
         // A little above 10 ms.
-        counters.set_limits(Some(&[Limit { monolith: 231, service: 231, service_better: 231 }; 3]));
+        counters.set_limits(Some(&[QuantileLimit { monolith: 231, service: 231, service_better: 231 }; 3]));
         let quick = PairSide { failed: false, took: Duration::from_millis(1), waited: Duration::ZERO };
         let side = |took, waited| PairSide {
             took: Duration::from_millis(took),

@@ -23,7 +23,7 @@ pub fn read_secret_file(path: &Path) -> io::Result<Arc<str>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::route::Secret;
+    use crate::route::SecretText;
 
     #[test]
     fn a_file_is_read_each_time_and_white_space_at_its_end_does_not_count() {
@@ -35,6 +35,6 @@ mod tests {
             assert_eq!(&*read_secret(&source).expect("it can be read"), expected);
         }
         fs::remove_file(&path).expect("it can go");
-        assert_eq!(&*read_secret(&SecretSource::Value(Secret("value".into()))).expect("it is here"), "value");
+        assert_eq!(&*read_secret(&SecretSource::Value(SecretText("value".into()))).expect("it is here"), "value");
     }
 }

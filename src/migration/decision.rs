@@ -86,7 +86,7 @@ const GET: http::Method = http::Method::GET;
 
 /// The state of a route's breaker as seen by one request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Breaker {
+pub enum BreakerState {
     Closed,
     Open,
     /// Open, but this request was chosen to try the service.
@@ -117,11 +117,11 @@ pub enum Pinning {
 
 /// The input of a decision besides the route's policy.
 #[derive(Debug, Clone, Copy)]
-pub struct Given<'a> {
+pub struct DecisionInput<'a> {
     pub facts: &'a Facts<'a>,
     pub dial: Dial,
     pub monolith_only: bool,
-    pub breaker: Breaker,
+    pub breaker: BreakerState,
     /// The side that a trusted client asked for.
     pub forced: Option<&'a str>,
     /// A random number: the unit of a client that has none, and the cookie it is given.
@@ -153,7 +153,7 @@ pub struct Decision {
 
 /// Decides one request. Pure: the same arguments give the same decision on every replica.
 #[must_use]
-pub fn decide(policy: &Policy, given: &Given<'_>) -> Decision {
+pub fn decide(policy: &Policy, given: &DecisionInput<'_>) -> Decision {
     let stage = given.dial.stage;
     let both_live = match stage.answers() {
         Answers::ByWeight => given.dial.weight > Percent::NOBODY && given.dial.weight < Percent::EVERYBODY,
@@ -185,7 +185,7 @@ struct Chosen {
     pin: Pinning,
 }
 
-fn choose(policy: &Policy, given: &Given<'_>) -> Chosen {
+fn choose(policy: &Policy, given: &DecisionInput<'_>) -> Chosen {
     let stage = given.dial.stage;
     let divided = stage.divides() && !given.monolith_only;
     let fresh = issued_unit(given.fresh);
@@ -202,7 +202,7 @@ fn choose(policy: &Policy, given: &Given<'_>) -> Chosen {
             Answers::ByWeight | Answers::ByVariant => assign(policy, given, value, unit.is_some()),
         }
     };
-    let (side, reason) = if given.breaker == Breaker::Open && breaker_holds(policy, given, assigned) {
+    let (side, reason) = if given.breaker == BreakerState::Open && breaker_holds(policy, given, assigned) {
         (Side::Monolith, Reason::BreakerOpen)
     } else {
         (assigned, why)
@@ -223,7 +223,7 @@ fn choose(policy: &Policy, given: &Given<'_>) -> Chosen {
 }
 
 /// While the breaker is open the service is not asked for what the monolith may answer in its place.
-fn breaker_holds(policy: &Policy, given: &Given<'_>, side: Side) -> bool {
+fn breaker_holds(policy: &Policy, given: &DecisionInput<'_>, side: Side) -> bool {
     let method = given.facts.sent_method();
     let allowed = policy.fallback.as_ref().is_some_and(|fallback| {
         // Asked for last: most routes declare no call.
@@ -233,7 +233,7 @@ fn breaker_holds(policy: &Policy, given: &Given<'_>, side: Side) -> bool {
 }
 
 /// The stages in which clients are divided: a trusted wish, then the pin, then the bucket.
-fn assign(policy: &Policy, given: &Given<'_>, unit: &[u8], present: bool) -> (Side, Reason) {
+fn assign(policy: &Policy, given: &DecisionInput<'_>, unit: &[u8], present: bool) -> (Side, Reason) {
     if let Some(side) = given.forced.and_then(|name| side_named(policy, given.dial.stage, name)) {
         return (side, Reason::Forced);
     }
@@ -302,7 +302,7 @@ fn weight_of(policy: &Policy, dial: Dial, side: Side) -> Percent {
     }
 }
 
-fn copy(policy: &Policy, given: &Given<'_>, side: Side, reason: Reason) -> CopyDecision {
+fn copy(policy: &Policy, given: &DecisionInput<'_>, side: Side, reason: Reason) -> CopyDecision {
     let Some(shadow) = &policy.shadow else { return CopyDecision::None };
     if given.monolith_only || reason == Reason::BreakerOpen {
         return CopyDecision::None;

@@ -15,7 +15,7 @@ mod sticky;
 mod tests;
 
 pub use bucket::{BUCKETS, Bucket, bucket};
-pub use decision::{Breaker, CopyDecision, Decision, Given, Pinning, Reason, Side, decide, issued_unit};
+pub use decision::{BreakerState, CopyDecision, Decision, DecisionInput, Pinning, Reason, Side, decide, issued_unit};
 pub use policy::{
     CompareSettings, Dial, Examples, Fallback, Follow, Percent, Pin, Policy, Shadow, StatusSet, Variant, WriteCopies,
     is_safe,

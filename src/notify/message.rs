@@ -135,12 +135,12 @@ fn escaped(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::compile::{Secret, SecretSource};
+    use crate::compile::{SecretSource, SecretText};
 
     fn target(format: NotifyFormat, on: &[Notice]) -> NotifyTarget {
         NotifyTarget {
             name: "ops".into(),
-            url: SecretSource::Value(Secret("http://127.0.0.1:1/".into())),
+            url: SecretSource::Value(SecretText("http://127.0.0.1:1/".into())),
             token: None,
             format,
             on: on.to_vec(),

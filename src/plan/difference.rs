@@ -6,9 +6,9 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::files::Files;
-use crate::compile::{Snapshot, altered_keys};
+use crate::compile::{Route, Snapshot, altered_keys};
 use crate::migration::{Dial, Policy, Stage};
-use crate::route::{PathPiece, Route, RouteId};
+use crate::route::{PathPiece, RouteId};
 
 /// Something that a person should look at.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

@@ -7,12 +7,12 @@ use serde::Serialize;
 use super::endpoints::near;
 use super::paste::{Neighbour, routes_to_paste, stage_to_paste};
 use super::words::{first_literal, methods, ratio, resource};
-use crate::compile::Snapshot;
+use crate::compile::{Route, Snapshot};
 use crate::diagnostic::span;
 use crate::inventory::{InventoryReport, LearnedEndpoint};
 use crate::learn::LONG;
 use crate::migration::{Answers, Dial, Stage};
-use crate::route::{Route, Template};
+use crate::route::Template;
 
 /// Proposals of one kind.
 const MOST: usize = 10;

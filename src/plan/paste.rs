@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use super::words::methods;
+use crate::compile::Route;
 use crate::inventory::{LearnedEndpoint, route_name, unique_route_name};
 use crate::migration::{Answers, Dial};
-use crate::route::Route;
 
 /// A route of the same resource: a client that it takes to the service must find the rest of the resource there.
 pub(super) struct Neighbour<'a> {

@@ -6,13 +6,13 @@ use super::difference::{PlanFlag, dial_text};
 use super::files::Files;
 use super::replay::{DialOf, NamedValues, Replay, is_safe, service_share};
 use super::words::number;
-use crate::compile::Snapshot;
+use crate::compile::{Route, Snapshot};
 use crate::endpoint::UpstreamId;
 use crate::inventory::unmasked;
 use crate::learn::Recorded;
 use crate::migration::dial::{Wish, promoted, rolled_back};
 use crate::migration::{Answers, Dial, Percent, Stage};
-use crate::route::{Route, RouteId};
+use crate::route::RouteId;
 
 /// Requests of one resource, by the route that takes them; `None`: the monolith answers them, by a route or without one.
 #[derive(Default)]

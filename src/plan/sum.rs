@@ -8,10 +8,10 @@ use http::Method;
 use super::replay::{Answerer, Place, is_safe};
 use super::report::{MovedClients, PlannedEndpoint};
 use super::words::number;
+use crate::compile::Route;
 use crate::inventory::unmasked;
 use crate::learn::RecordedRequest;
 use crate::migration::{CopiesTo, Policy, WriteCopies};
-use crate::route::Route;
 
 /// Whether requests of this method, which the monolith answers, are copied to the service; `None`: the route copies nothing to it.
 fn copies(policy: &Policy, method: &str) -> Option<&'static str> {

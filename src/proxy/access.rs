@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
+use crate::compile::Route;
 use crate::guard::identity::{AuthServers, Identification};
 use crate::guard::jwt::{ClaimRules, KeySet, Keyring, RevocationLists, Revocations};
 use crate::guard::rate::{BucketRate, CAPACITY, Limiter, SharedBudget};
-use crate::route::{RateKey, Route};
+use crate::route::RateKey;
 
 /// The buckets and keys of all routes. They outlive generations: a reload neither empties a bucket nor forgets a key.
 pub struct Access {

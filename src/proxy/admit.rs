@@ -11,7 +11,7 @@ use super::{Steps, identify, mirror};
 use crate::guard;
 use crate::guard::headers::PeerFacts;
 use crate::message::{Framing, Name};
-use crate::migration::{Breaker, Decision, Given, Reason, Side, decide};
+use crate::migration::{BreakerState, Decision, DecisionInput, Reason, Side, decide};
 use crate::route::{Facts, PathRefused, normalise_bytes};
 use crate::telemetry::RequestId;
 
@@ -133,11 +133,11 @@ fn choose(
     facts: &Facts<'_>,
     forced: Option<&str>,
 ) -> Decision {
-    let given = Given {
+    let given = DecisionInput {
         facts,
         dial: chosen.dial,
         monolith_only: steps.app.live.monolith_only(exchange.generation.snapshot.server.monolith_only),
-        breaker: Breaker::Closed,
+        breaker: BreakerState::Closed,
         forced,
         fresh: fastrand::u128(..),
         sample: exchange.request_id.hash(),
@@ -152,14 +152,14 @@ fn choose(
 
 /// Decides under the breaker's state. The right to probe is taken only by a request that will ask the service: one that
 /// goes to the monolith anyway would use it up for nothing.
-fn decided(chosen: &RouteInForce, given: Given<'_>, now_ms: u64) -> Decision {
+fn decided(chosen: &RouteInForce, given: DecisionInput<'_>, now_ms: u64) -> Decision {
     let decision = decide(&chosen.policy, &given);
     let Some(fallback) = chosen.policy.fallback.as_ref().filter(|_| decision.side == Side::Service) else {
         return decision;
     };
     match chosen.state.breaker.state(now_ms, fallback.breaker_open) {
-        Breaker::Closed => decision,
-        breaker => decide(&chosen.policy, &Given { breaker, ..given }),
+        BreakerState::Closed => decision,
+        breaker => decide(&chosen.policy, &DecisionInput { breaker, ..given }),
     }
 }
 

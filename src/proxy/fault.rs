@@ -6,7 +6,7 @@ use super::client_end::ClientEnd;
 use super::endpoint_connection::while_client_stays;
 use super::exchange::Exchange;
 use super::failure::Failure;
-use crate::route::Fault;
+use crate::compile::Fault;
 
 /// The fault that this request is to suffer. It is drawn once, for the side that was decided: a fallback is spared.
 pub fn drawn(exchange: &mut Exchange) -> Option<Fault> {

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use super::access::{Access, RouteAccess};
-use crate::compile::Snapshot;
+use crate::compile::{Route, Snapshot};
 use crate::endpoint::{Balance, UpstreamId};
 use crate::guard::headers::ForwardedHeaders;
 use crate::live::{GateCounters, Live, RouteState};
 use crate::migration::{Answers, Dial, Percent, Policy, SafeCalls, Side, Stage, UnitSource};
-use crate::route::{PathRewrite, RateKey, Route, RouteId};
+use crate::route::{PathRewrite, RateKey, RouteId};
 use crate::shadow::{Copies, ShadowTraffic};
 use crate::telemetry::{Meters, QueueMeters, RouteLabels, RouteMeters, WantedShare};
 use crate::upstream::{Pool, Upstreams};

@@ -59,7 +59,7 @@ pub fn page(denial: &Arc<Denial>, exchange: &Exchange) -> Page {
         head.fields.push_raw(name, value);
     }
     let asked = ResponseContext { version: exchange.head.version, upgrade: false };
-    if guard::headers::answer(&mut head, asked).is_err() {
+    if guard::headers::clean_response(&mut head, asked).is_err() {
         head = ResponseHead::new(denial.head.status);
     }
     head.fields.set(Name::ContentLength, denial.body.len().to_string().as_bytes());

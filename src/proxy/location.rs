@@ -1,9 +1,10 @@
 //! The way back of an address that a service names: what its client must ask for to get there.
 
 use super::generation::Generation;
+use crate::compile::Route;
 use crate::endpoint::UpstreamId;
 use crate::message::Name;
-use crate::route::{Captures, Found, Matching, PathRewrite, Route, Template, normalise_bytes};
+use crate::route::{Captures, Found, Matching, PathRewrite, Template, normalise_bytes};
 
 /// The headers that hold an address; `Refresh` has it behind a number of seconds.
 pub const NAMES: [Name; 3] = [Name::Location, Name::ContentLocation, Name::Refresh];

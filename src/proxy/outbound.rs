@@ -6,14 +6,14 @@ use std::sync::Arc;
 use super::exchange::Exchange;
 use super::failure::Failure;
 use crate::client::{Brief, CallContext, RemoteBrief};
-use crate::compile::Snapshot;
+use crate::compile::{Route, Snapshot};
 use crate::endpoint::{Address, Source, UpstreamId};
 use crate::guard;
 use crate::guard::headers::ForwardedHeaders;
 use crate::guard::identity::ClientIdentity;
 use crate::message::{Fields, Framing, Name, RequestHead};
 use crate::migration::{Policy, Side};
-use crate::route::{Route, Template, normalise_bytes};
+use crate::route::{Template, normalise_bytes};
 use crate::telemetry::{RequestId, TraceContext};
 
 const X_MULTILITH_ROUTE: &str = "X-Multilith-Route";

@@ -20,7 +20,7 @@ use crate::migration::{ISSUED_COOKIE, Pinning, issued_unit};
 /// Called for every final head of an upstream that goes to the client.
 pub fn prepare(head: &mut ResponseHead, exchange: &mut Exchange) -> Result<(), Failure> {
     let asked = ResponseContext { version: exchange.head.version, upgrade: exchange.upgrade };
-    guard::headers::answer(head, asked).map_err(|_| Failure::Protocol)?;
+    guard::headers::clean_response(head, asked).map_err(|_| Failure::Protocol)?;
     let turns = exchange.generation.pool(exchange.target).spec().host.is_some();
     if exchange.asks_service() || turns {
         let asked = location::AnsweredRequest {

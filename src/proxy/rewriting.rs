@@ -3,9 +3,10 @@
 use super::head_edits::{rewrite_cookies, rewrite_location};
 use super::location::{self, AnsweredRequest, Reverse};
 use super::own_host;
+use crate::compile::Route;
 use crate::endpoint::UpstreamId;
 use crate::message::ResponseHead;
-use crate::route::{AnswerEdits, Route};
+use crate::route::AnswerEdits;
 
 /// Turns an upstream's own addresses into those that the client knows: by the route's table where a service has answered, and by the host
 /// that the upstream was asked under.

@@ -19,7 +19,7 @@ use super::failure::Failure;
 use crate::client::read::poll_append;
 use crate::client::{Socket, http1};
 use crate::downstream::Timer;
-use crate::guard::websocket_frames::{Frames, GOING_AWAY};
+use crate::guard::websocket_frames::{GOING_AWAY, WebSocketFrames};
 use crate::message::Name;
 
 /// Read at once.
@@ -36,7 +36,7 @@ pub struct Tunnel {
     up: Direction,
     down: Direction,
     /// Of a WebSocket: where its frames end.
-    frames: Option<Frames>,
+    frames: Option<WebSocketFrames>,
     /// The longest silence.
     pause: Option<Duration>,
 }
@@ -53,7 +53,7 @@ impl Tunnel {
         let (upstream, unread) = upstream.into_tunnel();
         let mut down = Direction::default();
         down.take(unread);
-        let frames = exchange.head.fields.has(Name::SecWebSocketKey).then(Frames::behind_head);
+        let frames = exchange.head.fields.has(Name::SecWebSocketKey).then(WebSocketFrames::behind_head);
         Self { upstream, up: Direction::default(), down, frames, pause: exchange.pause }
     }
 
@@ -170,7 +170,7 @@ impl Direction {
         cx: &mut Context<'_>,
         from: &mut (impl AsyncRead + Unpin),
         to: &mut (impl AsyncWrite + Unpin),
-        mut frames: Option<(&mut Frames, bool)>,
+        mut frames: Option<(&mut WebSocketFrames, bool)>,
     ) -> Poll<Result<(), Side>> {
         loop {
             if let Some((frames, true)) = &mut frames
@@ -215,7 +215,7 @@ impl Direction {
         &mut self,
         cx: &mut Context<'_>,
         to: &mut (impl AsyncWrite + Unpin),
-        frames: &mut Option<(&mut Frames, bool)>,
+        frames: &mut Option<(&mut WebSocketFrames, bool)>,
     ) -> Poll<io::Result<()>> {
         while !self.rest.is_empty() {
             let length = match frames {

@@ -6,12 +6,11 @@ use jiff::Timestamp;
 
 use super::Reloader;
 use super::turn::Author;
-use crate::compile::Snapshot;
+use crate::compile::{Fault, Route, Snapshot};
 use crate::gate::NewEntry;
 use crate::live::Held;
 use crate::migration::Side;
 use crate::migration::dial::{Action, By};
-use crate::route::{Fault, Route};
 
 impl Reloader {
     /// Says what is new in `after`. `before`: the file that was in force, none at the start.

@@ -11,7 +11,7 @@ use super::followed::ANEW;
 use super::told::told;
 use super::turn::{Author, Intent, MoveMade, MoveRequest, NotMoved, Replicas, reason_of};
 use super::{Reloader, State};
-use crate::compile::Snapshot;
+use crate::compile::{Route, Snapshot};
 use crate::config::route_text;
 use crate::fleet::{
     DialNews, DialRecord, Fate, FileMove, FileSays, Fleet, FleetRole, LAYOUT, NotWrittenToFleet, by_file,
@@ -20,7 +20,6 @@ use crate::gate::{LeftRoutes, NewEntry};
 use crate::live::Held;
 use crate::migration::Dial;
 use crate::migration::dial::{Action, By, DialTurn, Standing};
-use crate::route::Route;
 
 /// The longest wait of a move for etcd.
 const WRITTEN: Duration = Duration::from_secs(10);

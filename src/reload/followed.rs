@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Reloader, State};
+use crate::compile::Route;
 use crate::fleet::{ButtonRecord, DialNews, DialRecord, Fate, Follower};
 use crate::gate::NewEntry;
 use crate::live::{Held, keep_pressed};
 use crate::migration::dial::{Action, By};
-use crate::route::Route;
 
 /// Said in a record that begins the evidence anew although nothing moves.
 pub(super) const ANEW: &str = "anew";

@@ -6,10 +6,10 @@ use super::Reloader;
 use super::asked::RequestedMove;
 use super::source::part_about;
 use super::turn::{NO_SERVICE, NotInFile, NotMoved, has_service, leads_to};
+use crate::compile::Route;
 use crate::diagnostic::Sources;
 use crate::live::Held;
 use crate::migration::{Dial, Stage};
-use crate::route::Route;
 
 /// Where an act would lead, and the place in the journal that it would follow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -9,7 +9,7 @@ use super::asked::{RequestedMove, begins_anew, in_the_journal};
 use super::told::{in_words, told, wants_a_word};
 use super::write::{NotWritten, to_paste};
 use super::{Reloader, environment};
-use crate::compile::{Compiled, Snapshot, compile_all};
+use crate::compile::{Compiled, Route, Snapshot, compile_all};
 use crate::config::Unwritable;
 use crate::diagnostic::{Entry as DiagnosticEntry, Sources, report_all};
 use crate::fleet::NotWrittenToFleet;
@@ -19,7 +19,6 @@ use crate::migration::dial::{Action, By, DialTurn, NoMove, Standing, promoted, r
 use crate::migration::gate::Pause;
 use crate::migration::{Dial, Stage};
 use crate::proxy::{Generation, RouteInForce};
-use crate::route::Route;
 
 /// A move that was asked for.
 #[derive(Debug, Clone)]

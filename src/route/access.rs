@@ -9,9 +9,9 @@ use http::HeaderName;
 
 /// A value that is never printed.
 #[derive(Clone, PartialEq, Eq, Hash)]
-pub struct Secret(pub Arc<str>);
+pub struct SecretText(pub Arc<str>);
 
-impl std::fmt::Debug for Secret {
+impl std::fmt::Debug for SecretText {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Secret(…)")
     }
@@ -21,7 +21,7 @@ impl std::fmt::Debug for Secret {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum SecretSource {
     /// From the environment, already read.
-    Value(Secret),
+    Value(SecretText),
     /// White space at its end does not count.
     File(PathBuf),
 }

@@ -3,13 +3,13 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
+use super::RouteId;
 use super::matcher::{ConditionKind, ConditionOn};
 use super::matching::Matching;
 use super::precedence::ConditionRank;
 use super::rule::Rule;
 use super::segment::Segment;
 use super::tree::folded;
-use super::{Route, RouteId};
 
 /// A person reads these; past this many the file has one mistake, made many times.
 const MOST: usize = 1000;
@@ -39,8 +39,8 @@ pub(super) struct Place {
 }
 
 /// The places come sorted by node, then by rank.
-pub(super) fn ambiguities(places: &[Place], routes: &[Arc<Route>], matching: Matching) -> Vec<Ambiguity> {
-    let mut found = Findings { routes, seen: HashSet::new(), list: Vec::new() };
+pub(super) fn ambiguities(places: &[Place], rules: &[Arc<Rule>], matching: Matching) -> Vec<Ambiguity> {
+    let mut found = Findings { rules, seen: HashSet::new(), list: Vec::new() };
     let one_leaf =
         |left: &Place, right: &Place| (left.node, left.rest) == (right.node, right.rest) && left.rank == right.rank;
     for group in places.chunk_by(one_leaf).filter(|group| group.len() > 1) {
@@ -52,14 +52,14 @@ pub(super) fn ambiguities(places: &[Place], routes: &[Arc<Route>], matching: Mat
 }
 
 struct Findings<'a> {
-    routes: &'a [Arc<Route>],
+    rules: &'a [Arc<Rule>],
     seen: HashSet<(RouteId, RouteId)>,
     list: Vec<Ambiguity>,
 }
 
 impl<'a> Findings<'a> {
     fn rule(&self, place: &Place) -> &'a Rule {
-        &self.routes[place.route.index()].rule
+        &self.rules[place.route.index()]
     }
 
     fn full(&self) -> bool {

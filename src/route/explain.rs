@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use http::Method;
 
+use super::RouteId;
 use super::facts::Facts;
 use super::matcher::{ConditionKind, ConditionOn, HostPattern};
 use super::matching::Matching;
@@ -13,7 +14,6 @@ use super::rule::{Rule, Unmet};
 use super::segment::Segment;
 use super::table::{Found, RouteTable};
 use super::template::Template;
-use super::{Route, RouteId};
 
 /// The route that takes a request, and the others that might have.
 #[derive(Debug, Clone)]
@@ -83,7 +83,7 @@ impl RouteTable {
     #[must_use]
     pub fn explain(&self, facts: &Facts<'_>) -> Explanation {
         let found = self.find(facts);
-        let mut candidates: Vec<(Precedence, Candidate)> = fitting(self.routes(), facts, *self.matching())
+        let mut candidates: Vec<(Precedence, Candidate)> = fitting(self.rules(), facts, *self.matching())
             .filter(|(own, _)| found.is_none_or(|found| found.route != own.route))
             .map(|(own, precedence)| {
                 let lost = self.why_lost(own, &precedence, found, facts);
@@ -95,7 +95,7 @@ impl RouteTable {
     }
 
     fn why_lost(&self, own: Found, precedence: &Precedence, found: Option<Found>, facts: &Facts<'_>) -> Lost {
-        let rule = &self.routes()[own.route.index()].rule;
+        let rule = &self.rules()[own.route.index()];
         if !rule.host.takes(facts.host) {
             return Lost::Host(rule.host.clone());
         }
@@ -111,7 +111,7 @@ impl RouteTable {
                 missing: !on.has(&condition.name, facts),
             },
             (None, Some(found)) => {
-                let winner = &self.routes()[found.route.index()].rule;
+                let winner = &self.rules()[found.route.index()];
                 less(rule, self.template(own), precedence, winner, self.template(found), *self.matching())
             }
             (None, None) => unreachable!("a route that takes the request is found when no other is"),
@@ -166,16 +166,16 @@ fn written(template: &Template, at: usize) -> String {
 
 /// Each route whose path takes the request's, under the most specific of its templates that do.
 fn fitting<'a>(
-    routes: &'a [Arc<Route>],
+    rules: &'a [Arc<Rule>],
     facts: &'a Facts<'a>,
     matching: Matching,
 ) -> impl Iterator<Item = (Found, Precedence)> + 'a {
-    routes.iter().zip(0_u32..).filter_map(move |(route, id)| {
-        let templates = route.rule.paths.iter().zip(0_u16..);
+    rules.iter().zip(0_u32..).filter_map(move |(rule, id)| {
+        let templates = rule.paths.iter().zip(0_u16..);
         templates
             .filter(|(template, _)| template.takes(facts.path, matching))
             .map(|(template, number)| {
-                (Found { route: RouteId(id), template: number }, Precedence::of(&route.rule, template, matching))
+                (Found { route: RouteId(id), template: number }, Precedence::of(rule, template, matching))
             })
             .max_by(|(one, left), (other, right)| left.cmp(right).then(other.template.cmp(&one.template)))
     })
@@ -183,10 +183,10 @@ fn fitting<'a>(
 
 /// The route of a request by looking at all of them: what [`RouteTable::find`] must agree with.
 #[must_use]
-pub fn linear(routes: &[Arc<Route>], facts: &Facts<'_>, matching: Matching) -> Option<Found> {
-    fitting(routes, facts, matching)
+pub fn linear(rules: &[Arc<Rule>], facts: &Facts<'_>, matching: Matching) -> Option<Found> {
+    fitting(rules, facts, matching)
         .filter(|(found, _)| {
-            let rule = &routes[found.route.index()].rule;
+            let rule = &rules[found.route.index()];
             rule.host.takes(facts.host) && rule.unmet(facts).is_none()
         })
         .max_by(|(one, left), (other, right)| left.cmp(right).then(other.route.cmp(&one.route)))

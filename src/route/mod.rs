@@ -26,7 +26,7 @@ mod template;
 mod tree;
 
 pub use access::{
-    EtcdApi, JwtKeys, JwtRule, RateKey, RateLimit, Revoked, SHORTEST_SECRET, Secret, SecretSource, etcd_v2_path,
+    EtcdApi, JwtKeys, JwtRule, RateKey, RateLimit, Revoked, SHORTEST_SECRET, SecretSource, SecretText, etcd_v2_path,
     is_shared_secret,
 };
 pub use ambiguity::Ambiguity;
@@ -51,12 +51,6 @@ pub use segment::{Parameter, Segment};
 pub use table::{Found, MAX_PATHS, RouteTable};
 pub use template::{Template, TemplateError};
 
-use std::sync::Arc;
-use std::time::Duration;
-
-use crate::endpoint::{Buffering, OwnTimeouts};
-use crate::migration::{Percent, Policy, Side};
-
 /// A route's place in the snapshot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RouteId(pub u32);
@@ -66,47 +60,6 @@ impl RouteId {
     pub const fn index(self) -> usize {
         self.0 as usize
     }
-}
-
-/// Failures on purpose.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Fault {
-    /// Of the requests that the side would answer.
-    pub share: Percent,
-    /// Before the service is asked.
-    pub delay: Option<Duration>,
-    /// Answers instead of the service.
-    pub status: Option<u16>,
-    pub side: Side,
-}
-
-/// A compiled route.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Route {
-    pub name: Arc<str>,
-    pub rule: Rule,
-    pub policy: Policy,
-    /// Applied to what a service is sent; the monolith always gets what the client sent.
-    pub rewrite: Rewrite,
-    /// Applied to what a service answers.
-    pub answer: AnswerEdits,
-    /// Bytes; `None` is no limit of the route's own.
-    pub body_limit: Option<u64>,
-    /// The route's own setting; the upstream's stands below.
-    pub buffer: Buffering,
-    /// The route's own setting.
-    pub timeouts: Option<OwnTimeouts>,
-    /// Answers in the place of a service.
-    pub redirect: Option<Redirect>,
-    /// The remote method, where the service is called by method and arguments.
-    pub call: Option<Arc<RemoteCall>>,
-    /// Networks of the clients that may ask; empty: all clients.
-    pub allow: Vec<Network>,
-    /// Failures on purpose.
-    pub fault: Option<Fault>,
-    pub rate_limit: Option<RateLimit>,
-    pub jwt: Option<JwtRule>,
-    pub identity: IdentityRules,
 }
 
 #[cfg(test)]

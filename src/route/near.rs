@@ -77,7 +77,7 @@ impl RouteTable {
         }
         let folded = Matching { case_insensitive: true, ..*self.matching() };
         for path in std::iter::once(facts.path).chain(others.iter().map(|(path, _)| path.as_str())) {
-            if let Some(found) = linear(self.routes(), &Facts { path, ..*facts }, folded) {
+            if let Some(found) = linear(self.rules(), &Facts { path, ..*facts }, folded) {
                 add(found, self.template(found).as_str().to_owned(), Miss::Case);
             }
         }

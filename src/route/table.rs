@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use http::Method;
 
+use super::RouteId;
 use super::ambiguity::{Ambiguity, Place, ambiguities};
 use super::facts::Facts;
 use super::matcher::{HOST_BYTES, HostPattern};
@@ -16,7 +17,6 @@ use super::rule::Rule;
 use super::segment::{Segment, leaves_value};
 use super::template::{Template, matched_path};
 use super::tree::{NONE, Run, Tree, folded};
-use super::{Route, RouteId};
 
 /// The parents of the roots: no node has these numbers.
 const EXACT: u32 = u32::MAX;
@@ -31,7 +31,7 @@ const EXTENSION: u16 = 1 << 15;
 pub struct RouteTable {
     tree: Tree,
     entries: Vec<Entry>,
-    routes: Vec<Arc<Route>>,
+    rules: Vec<Arc<Rule>>,
     matching: Matching,
     any_host: Option<u32>,
     has_hosts: bool,
@@ -60,15 +60,15 @@ struct Entry {
 pub const MAX_PATHS: usize = u16::MAX as usize;
 
 impl RouteTable {
-    /// `RouteId` is the index in `routes`. The order of the routes decides nothing but between routes that a CORS preflight
+    /// `RouteId` is the index in `rules`. The order of the rules decides nothing but between routes that a CORS preflight
     /// cannot tell apart, where the first wins. A route has at most [`MAX_PATHS`] templates.
-    pub fn build(routes: &[Arc<Route>], matching: Matching) -> Result<Self, Vec<Ambiguity>> {
-        let mut table = Self { routes: routes.to_vec(), matching, ..Self::default() };
-        let mut places = Vec::with_capacity(routes.len());
-        for (route, id) in routes.iter().zip(0_u32..) {
-            for (template, number) in route.rule.paths.iter().zip(0_u16..) {
-                let (node, rest) = table.insert(&route.rule.host, template);
-                let rank = ConditionRank::of(&route.rule);
+    pub fn build(rules: &[Arc<Rule>], matching: Matching) -> Result<Self, Vec<Ambiguity>> {
+        let mut table = Self { rules: rules.to_vec(), matching, ..Self::default() };
+        let mut places = Vec::with_capacity(rules.len());
+        for (rule, id) in rules.iter().zip(0_u32..) {
+            for (template, number) in rule.paths.iter().zip(0_u16..) {
+                let (node, rest) = table.insert(&rule.host, template);
+                let rank = ConditionRank::of(rule);
                 places.push(Place { node, rest, rank, route: RouteId(id), template: number });
             }
         }
@@ -79,7 +79,7 @@ impl RouteTable {
                 .then(right.rank.cmp(&left.rank))
                 .then((left.route, left.template).cmp(&(right.route, right.template)))
         });
-        let ambiguities = ambiguities(&places, routes, matching);
+        let ambiguities = ambiguities(&places, rules, matching);
         if !ambiguities.is_empty() {
             return Err(ambiguities);
         }
@@ -124,15 +124,15 @@ impl RouteTable {
     /// Bytes of the search structure itself, without the routes.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        self.tree.bytes() + size_of_val(&*self.entries) + size_of_val(&*self.routes)
+        self.tree.bytes() + size_of_val(&*self.entries) + size_of_val(&*self.rules)
     }
 
-    pub(super) fn routes(&self) -> &[Arc<Route>] {
-        &self.routes
+    pub(super) fn rules(&self) -> &[Arc<Rule>] {
+        &self.rules
     }
 
     fn rule(&self, route: RouteId) -> &Rule {
-        &self.routes[route.index()].rule
+        &self.rules[route.index()]
     }
 
     fn insert(&mut self, host: &HostPattern, template: &Template) -> (u32, bool) {

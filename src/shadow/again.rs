@@ -73,7 +73,7 @@ impl ShadowTraffic {
         },);
         let side = |answered: &Result<Seen, ReplayError>| match answered {
             Ok(seen) => {
-                let code = with_request(&asked, |request| seen.answer.result(request)).number();
+                let code = with_request(&asked, |request| seen.response.result(request)).number();
                 SideReport::answered(code, seen.took.as_secs_f64())
             }
             Err(why) => SideReport::silent(why.to_string()),
@@ -100,7 +100,7 @@ impl ShadowTraffic {
             Outcome::unfinished()
         } else {
             with_request(&both.asked, |request| {
-                compare(request, &both.control.answer, &both.candidate.answer, evidence.rules())
+                compare(request, &both.control.response, &both.candidate.response, evidence.rules())
             })
         };
         Some(report.with(outcome, |difference| evidence.is_noise(difference)))

@@ -103,7 +103,7 @@ mod tests {
     use http::{HeaderMap, Method, StatusCode};
 
     use super::*;
-    use crate::compare::{Answer, Body, ComparedRequest, Took, compare};
+    use crate::compare::{Body, ComparedRequest, ComparedResponse, Took, compare};
 
     #[test]
     fn what_does_not_fit_into_memory_lies_on_disk_and_comes_back() {
@@ -111,12 +111,12 @@ mod tests {
         let archive = Archive::with_limit(Store::open(&folder), folder.clone(), 3000);
         let headers = HeaderMap::new();
         let request = ComparedRequest { method: &Method::GET, target: "/", headers: &headers, body: b"" };
-        let answer = |text: &'static str| Answer {
+        let response = |text: &'static str| ComparedResponse {
             status: StatusCode::OK,
             headers: HeaderMap::new(),
             body: Body::Whole(text.into()),
         };
-        let (a, b) = (answer("{\"a\":1}"), answer("{\"a\":2}"));
+        let (a, b) = (response("{\"a\":1}"), response("{\"a\":2}"));
         let took = Took { control: std::time::Duration::ZERO, candidate: std::time::Duration::ZERO };
         let names: Vec<Arc<str>> = (0..20).map(|number| format!("route-{number}").into()).collect();
         for (now, name) in (1..).zip(&names) {

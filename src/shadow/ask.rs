@@ -14,7 +14,7 @@ use super::gathered::Gathered;
 use super::threads::busy_or_waiting;
 use crate::client::ask::ask_over;
 use crate::client::{self, End, Peer, UpstreamFault};
-use crate::compare::{Answer, Body};
+use crate::compare::{Body, ComparedResponse};
 use crate::endpoint::{HttpVersions, UpstreamId};
 use crate::message::{Fields, Framing, Name, Piece, ProxiedAddresses, RequestHead, is_call};
 use crate::upstream::{EndpointFailure, Lease, Pool};
@@ -226,8 +226,8 @@ async fn receive(
         (false, true) => body,
         (false, false) => Body::Cut,
     };
-    let answer = Answer { status: answered.status, headers: answered.fields.to_map(), body };
-    let seen = Seen { answer, took, waited, location, endpoint: Some(endpoint.into()), held };
+    let compared = ComparedResponse { status: answered.status, headers: answered.fields.to_map(), body };
+    let seen = Seen { response: compared, took, waited, location, endpoint: Some(endpoint.into()), held };
     Ok((told(Some(seen)), whole))
 }
 

@@ -8,12 +8,12 @@ use tokio::sync::oneshot;
 
 use super::budget::Held;
 use super::gathered::Gathered;
-use crate::compare::{Answer, Body};
+use crate::compare::{Body, ComparedResponse};
 use crate::message::{Fields, Name};
 
 /// An answer that was read, with what it holds of the budget and how long its head took.
 pub(super) struct Seen {
-    pub(super) answer: Answer,
+    pub(super) response: ComparedResponse,
     pub(super) took: Duration,
     /// Of that, the most that the answer waited for the thread that reads it.
     pub(super) waited: Duration,
@@ -85,9 +85,9 @@ impl Capture {
             (false, true) => body,
             (false, false) => Body::Cut,
         };
-        let answer = Answer { status: passing.status, headers: passing.fields.to_map(), body };
+        let response = ComparedResponse { status: passing.status, headers: passing.fields.to_map(), body };
         // The receiver is gone if the copy failed.
-        let seen = Seen { answer, took: passing.took, waited: Duration::ZERO, location: None, endpoint: None, held };
+        let seen = Seen { response, took: passing.took, waited: Duration::ZERO, location: None, endpoint: None, held };
         drop(self.to.send(seen));
     }
 }

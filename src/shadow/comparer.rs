@@ -181,11 +181,11 @@ impl Work {
             let outcome = if *unfinished {
                 Outcome::unfinished()
             } else {
-                let outcome = compare(request, &control.answer, &candidate.answer, evidence.rules());
+                let outcome = compare(request, &control.response, &candidate.response, evidence.rules());
                 Outcome { asked_on: *asked_on, ..outcome }
             };
-            let verdicts = evidence.record(request, &control.answer, &outcome, took, learns, now);
-            let failed = [control, candidate].map(|seen| seen.answer.result(request).is_failure());
+            let verdicts = evidence.record(request, &control.response, &outcome, took, learns, now);
+            let failed = [control, candidate].map(|seen| seen.response.result(request).is_failure());
             (outcome, verdicts, failed)
         });
         let of = (&copies.route, asked.target.request_id);
@@ -217,8 +217,8 @@ impl Work {
                 "route": &*copies.route,
                 "method": asked.head.method.as_str(),
                 "fields": fields,
-                "control": { "status": control.answer.status.as_u16(), "ms": control.took.as_secs_f64() * 1e3 },
-                "candidate": { "status": candidate.answer.status.as_u16(), "ms": candidate.took.as_secs_f64() * 1e3 },
+                "control": { "status": control.response.status.as_u16(), "ms": control.took.as_secs_f64() * 1e3 },
+                "candidate": { "status": candidate.response.status.as_u16(), "ms": candidate.took.as_secs_f64() * 1e3 },
             });
             event.to_string()
         });
@@ -262,7 +262,7 @@ fn replay(comparison: &Comparison, at: Learned) {
     let Comparison { comparing, copies, asked, control, candidate, .. } = comparison;
     let evidence = &comparing.evidence;
     let outcome: Outcome =
-        with_request(asked, |request| compare(request, &control.answer, &candidate.answer, evidence.rules()));
+        with_request(asked, |request| compare(request, &control.response, &candidate.response, evidence.rules()));
     let verdicts = evidence.record_replay(&outcome, at, now());
     count(copies, &verdicts);
     for difference in &outcome.differences {

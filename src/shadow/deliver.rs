@@ -30,12 +30,12 @@ use super::tee::Tee;
 use super::{HELD_LIMIT, Translate, head, now};
 use crate::client::UpstreamFault;
 use crate::compare::{Rules, WrittenRules};
+use crate::compile::Route;
 use crate::endpoint::{Source, UpstreamId, UpstreamSpec};
 use crate::guard::identity::{ClientIdentity, Inquiry};
 use crate::live::GateCounters;
 use crate::message::{ProxiedAddresses, RequestHead};
 use crate::migration::{CompareSettings, Percent};
-use crate::route::Route;
 use crate::store::Store;
 use crate::telemetry::{CalleeRecord, RequestId, RouteMeters, ShadowRecord, Telemetry, TraceContext};
 use crate::upstream::{Busy, Permit, Pool};
@@ -379,7 +379,7 @@ impl ShadowTraffic {
         }
         let (Some(comparing), Ok(primary)) = (&copies.comparison, primary.await) else { return };
         with_request(asked, |request| {
-            let code = primary.answer.result(request).number();
+            let code = primary.response.result(request).number();
             comparing.evidence.record_unanswered(request, code, now());
         });
     }

@@ -10,11 +10,11 @@ use super::now;
 use super::replays::Replays;
 use super::rows::{Kept, Rows};
 use crate::compare::{
-    Answer, ComparedRequest, ComparisonResult, Difference, Evidence, KeptExchange, KeptRequest, Learned, Millis,
-    NoiseBudget, Outcome, Report, Rules, Took,
+    ComparedRequest, ComparedResponse, ComparisonResult, Difference, Evidence, KeptExchange, KeptRequest, Learned,
+    Millis, NoiseBudget, Outcome, Report, Rules, Took,
 };
+use crate::compile::Route;
 use crate::endpoint::{Source, UpstreamId, UpstreamSpec};
-use crate::route::Route;
 
 /// Evidence with the rules under which it was gathered. It lies in memory, or on disk until it is asked for.
 pub(super) struct RouteEvidence {
@@ -106,7 +106,7 @@ impl RouteEvidence {
     pub(super) fn record(
         &self,
         request: &ComparedRequest<'_>,
-        control: &Answer,
+        control: &ComparedResponse,
         outcome: &Outcome,
         took: Took,
         learns: bool,

@@ -10,7 +10,7 @@ use super::budget::ByteBudget;
 use super::capture::Seen;
 use super::copies::Copies;
 use super::deliver::Asked;
-use crate::compare::{Answer, without_port};
+use crate::compare::{ComparedResponse, without_port};
 use crate::endpoint::UpstreamId;
 use crate::message::Name;
 use crate::migration::Follow;
@@ -52,7 +52,7 @@ pub(super) async fn follow(
 ) -> Followed {
     // The Location that the client got may have been turned back into its own terms, in which no side can be asked.
     let turned = seen.endpoint.is_none() && side.upstream != UpstreamId::MONOLITH && side.copies.turns_back;
-    if turned && seen.answer.status == rules.status {
+    if turned && seen.response.status == rules.status {
         return Followed { seen, asked_on: false, unfinished: true };
     }
     let Some(mut place) = place(&seen, rules, asked, side) else {
@@ -76,7 +76,7 @@ pub(super) async fn follow(
         let Ok(Response { seen: Some(next), .. }) = answered else { continue };
         // How long the side took is how long it took to accept.
         seen = Seen { took, waited, ..next };
-        if seen.answer.status != StatusCode::NOT_FOUND && seen.answer.status != rules.status {
+        if seen.response.status != StatusCode::NOT_FOUND && seen.response.status != rules.status {
             return Followed { seen, asked_on: true, unfinished: false };
         }
         if let Some(next) = self::place(&seen, rules, asked, side) {
@@ -88,7 +88,7 @@ pub(super) async fn follow(
 
 /// The path and query to ask on at: of a Location on the same host, and of nothing else.
 fn place(seen: &Seen, rules: &Follow, asked: &Asked, side: &Side<'_>) -> Option<Vec<u8>> {
-    let Answer { status, headers, .. } = &seen.answer;
+    let ComparedResponse { status, headers, .. } = &seen.response;
     if *status != rules.status {
         return None;
     }

@@ -6,13 +6,13 @@ use std::hint::black_box;
 use criterion::{Criterion, criterion_group, criterion_main};
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
-use multilith::compare::{Answer, Body, ComparedRequest, Rules, compare};
+use multilith::compare::{Body, ComparedRequest, ComparedResponse, Rules, compare};
 
 const LENGTH: usize = 200 * 1024;
 
-fn answer(media: &'static str, body: String) -> Answer {
+fn answer(media: &'static str, body: String) -> ComparedResponse {
     let headers = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static(media))]);
-    Answer { status: StatusCode::OK, headers, body: Body::Whole(body.into()) }
+    ComparedResponse { status: StatusCode::OK, headers, body: Body::Whole(body.into()) }
 }
 
 /// A page of 200 KiB that differs in every fiftieth price.

@@ -10,16 +10,13 @@ use std::sync::Arc;
 use criterion::{BatchSize, BenchmarkId, Criterion, criterion_group, criterion_main};
 use http::Method;
 use multilith::message::Fields;
-use multilith::migration::{Dial, Percent, Policy, SafeCalls, Stage};
-use multilith::route::{
-    AnswerEdits, Facts, HostPattern, Matching, MethodSet, Rewrite, Route, RouteTable, Rule, Template, normalise,
-};
+use multilith::route::{Facts, HostPattern, Matching, MethodSet, RouteTable, Rule, Template, normalise};
 
 const SIZES: [usize; 3] = [10, 1_000, 100_000];
 const REQUESTS: usize = 16_384;
 
 /// As an inventory of endpoints looks: literals first, parameters after them, some methods, a few catch-alls.
-fn route(number: usize) -> Arc<Route> {
+fn rule(number: usize) -> Arc<Rule> {
     let area = number / 10;
     let path = match number % 10 {
         0 => format!("/api/v1/area{area}/{{*rest}}"),
@@ -28,50 +25,19 @@ fn route(number: usize) -> Arc<Route> {
         3 => format!("/api/v1/area{area}/items/{{id}}/parts/{{part}}"),
         kind => format!("/api/v1/area{area}/items/latest/kind{kind}"),
     };
-    let name = format!("route-{number:06}");
-    Arc::new(Route {
-        name: name.as_str().into(),
-        rule: Rule {
-            host: HostPattern::Any,
-            paths: vec![Template::parse(&path).expect("the template is right")],
-            methods: number.is_multiple_of(3).then(|| MethodSet::of(&[Method::GET])),
-            headers: Vec::new(),
-            cookies: Vec::new(),
-            query: Vec::new(),
-            priority: 0,
-        },
-        policy: Policy {
-            dial: Dial { stage: Stage::Monolith, weight: Percent::NOBODY },
-            service: None,
-            variants: Vec::new(),
-            sticky: Vec::new(),
-            issue_cookie: false,
-            cohort: name.as_str().into(),
-            pin: None,
-            fallback: None,
-            shadow: None,
-            safe_calls: SafeCalls::default(),
-            shared_cache: false,
-            gate: None,
-            balanced_by_unit: false,
-        },
-        rewrite: Rewrite::default(),
-        answer: AnswerEdits::default(),
-        body_limit: None,
-        buffer: multilith::endpoint::Buffering::default(),
-        timeouts: None,
-        redirect: None,
-        call: None,
-        allow: Vec::new(),
-        fault: None,
-        rate_limit: None,
-        jwt: None,
-        identity: multilith::route::IdentityRules::default(),
+    Arc::new(Rule {
+        host: HostPattern::Any,
+        paths: vec![Template::parse(&path).expect("the template is right")],
+        methods: number.is_multiple_of(3).then(|| MethodSet::of(&[Method::GET])),
+        headers: Vec::new(),
+        cookies: Vec::new(),
+        query: Vec::new(),
+        priority: 0,
     })
 }
 
-fn routes(count: usize) -> Vec<Arc<Route>> {
-    (0..count).map(route).collect()
+fn rules(count: usize) -> Vec<Arc<Rule>> {
+    (0..count).map(rule).collect()
 }
 
 /// Paths spread over the whole table; of every kind of route, and some that no literal takes.
@@ -95,7 +61,7 @@ fn find(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("find");
     let headers = Fields::new();
     for count in SIZES {
-        let table = RouteTable::build(&routes(count), Matching::default()).expect("the routes are told apart");
+        let table = RouteTable::build(&rules(count), Matching::default()).expect("the routes are told apart");
         eprintln!("{count} routes: {} bytes, {} a route", table.bytes(), table.bytes() / count);
         let paths = paths(count);
         let mut turn = 0;
@@ -123,11 +89,11 @@ fn build(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("build");
     group.sample_size(10);
     for count in SIZES {
-        let routes = routes(count);
+        let rules = rules(count);
         group.bench_function(BenchmarkId::from_parameter(count), |bencher| {
             bencher.iter_batched(
                 || (),
-                |()| RouteTable::build(black_box(&routes), Matching::default()),
+                |()| RouteTable::build(black_box(&rules), Matching::default()),
                 BatchSize::PerIteration,
             );
         });

@@ -7,7 +7,7 @@ mod request;
 mod stream;
 
 pub use fields::{header_map, is_of_connection};
-pub use outbox::{Outbox, OutboxState, Stopped};
+pub use outbox::{OutboxState, Stopped, StreamOutbox};
 pub use pool::{Handle, connect, reserve};
 pub use stream::Stream;
 

@@ -16,7 +16,7 @@ const SHARE: usize = 64 * 1024;
 
 /// Owns what was put until the library takes it: dropping a future that polls it loses nothing.
 #[derive(Debug, Default)]
-pub struct Outbox {
+pub struct StreamOutbox {
     pieces: VecDeque<Piece>,
     /// Bytes of data in `pieces`.
     length: usize,
@@ -52,7 +52,7 @@ impl From<h2::Error> for Stopped {
     }
 }
 
-impl Outbox {
+impl StreamOutbox {
     /// The length that the head announces.
     pub const fn announce(&mut self, length: Option<u64>) {
         self.announced = length;

@@ -11,7 +11,7 @@ use http::{Response, StatusCode, Version};
 
 use super::super::UpstreamFault;
 use super::request::request;
-use super::{Handle, Outbox, OutboxState, Stopped, fault, header_map};
+use super::{Handle, OutboxState, Stopped, StreamOutbox, fault, header_map};
 use crate::message::{Fields, Framing, Name, Piece, RequestHead, ResponseHead};
 
 /// A request, and the response to it.
@@ -19,14 +19,14 @@ use crate::message::{Fields, Framing, Name, Piece, RequestHead, ResponseHead};
 pub struct Stream {
     /// Before the streams below, which it counts: the place is free when they are gone.
     sending: Option<SendStream<Bytes>>,
-    response: Answer,
-    outbox: Outbox,
+    response: ResponseState,
+    outbox: StreamOutbox,
     handle: Handle,
 }
 
 /// How far the response is.
 #[derive(Debug)]
-enum Answer {
+enum ResponseState {
     /// No request was put.
     None,
     Awaited(ResponseFuture),
@@ -41,7 +41,7 @@ enum Answer {
 impl Stream {
     #[must_use]
     pub fn new(handle: Handle) -> Self {
-        Self { sending: None, response: Answer::None, outbox: Outbox::default(), handle }
+        Self { sending: None, response: ResponseState::None, outbox: StreamOutbox::default(), handle }
     }
 
     /// Puts the head of a request. [`Framing::None`] ends the request with it.
@@ -54,7 +54,7 @@ impl Stream {
         let bodiless = matches!(framing, Framing::None | Framing::Length(0));
         match self.handle.sender().send_request(request, bodiless) {
             Ok((response, stream)) => {
-                self.response = Answer::Awaited(response);
+                self.response = ResponseState::Awaited(response);
                 self.sending = (!bodiless).then_some(stream);
                 self.outbox.announce(if let Framing::Length(length) = framing { Some(length) } else { None });
                 Ok(())
@@ -101,7 +101,7 @@ impl Stream {
 
     /// The next head of the response: heads before the final one (1xx) first, each once.
     pub fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<ResponseHead, UpstreamFault>> {
-        let Answer::Awaited(response) = &mut self.response else { return Poll::Pending };
+        let ResponseState::Awaited(response) = &mut self.response else { return Poll::Pending };
         if let Some(interim) = ready!(response.poll_informational(cx)) {
             let head = interim.map_err(|error| fault(error, false)).map(|interim| head(&interim));
             return Poll::Ready(match head {
@@ -123,7 +123,7 @@ impl Stream {
             Some(length) => Framing::Length(length),
             None => Framing::Open,
         };
-        self.response = Answer::Body { body, framing };
+        self.response = ResponseState::Body { body, framing };
         Poll::Ready(Ok(head))
     }
 
@@ -131,14 +131,14 @@ impl Stream {
     #[must_use]
     pub const fn framing(&self) -> Framing {
         match &self.response {
-            Answer::Body { framing, .. } => *framing,
+            ResponseState::Body { framing, .. } => *framing,
             _ => Framing::None,
         }
     }
 
     /// The next piece of the response's body. Behind the last piece it is pending for ever.
     pub fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Result<Piece, UpstreamFault>> {
-        let Answer::Body { body, .. } = &mut self.response else { return Poll::Pending };
+        let ResponseState::Body { body, .. } = &mut self.response else { return Poll::Pending };
         while let Some(data) = ready!(body.poll_data(cx)) {
             match data {
                 Ok(data) if data.is_empty() => {}
@@ -150,13 +150,13 @@ impl Stream {
             Ok(trailers) => trailers.map(|trailers| Fields::from(&trailers)),
             Err(error) => return Poll::Ready(Err(fault(error, true))),
         };
-        self.response = Answer::Over;
+        self.response = ResponseState::Over;
         Poll::Ready(Ok(trailers.filter(|fields| !fields.is_empty()).map_or(Piece::End, Piece::Trailers)))
     }
 
     /// Bytes of the response that were passed on: the upstream may send as many again.
     pub fn passed(&mut self, bytes: usize) {
-        if let Answer::Body { body, .. } = &mut self.response {
+        if let ResponseState::Body { body, .. } = &mut self.response {
             // An error says that the stream is over.
             let _ = body.flow_control().release_capacity(bytes);
         }
@@ -165,7 +165,7 @@ impl Stream {
     /// All of the response was read.
     #[must_use]
     pub const fn is_read(&self) -> bool {
-        matches!(self.response, Answer::Over)
+        matches!(self.response, ResponseState::Over)
     }
 
     /// Cancels the request. Dropping the stream does the same, unless it has ended.
@@ -174,7 +174,7 @@ impl Stream {
             stream.send_reset(Reason::CANCEL);
         }
         self.sending = None;
-        self.response = Answer::Over;
+        self.response = ResponseState::Over;
         self.outbox.clear();
     }
 }

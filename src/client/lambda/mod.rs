@@ -1,7 +1,7 @@
 //! A function of AWS Lambda as an upstream: a request becomes an event, Invoke carries it, its payload becomes the response.
 
-mod answer;
 mod event;
+mod response;
 mod sign;
 
 use std::fmt;
@@ -268,9 +268,9 @@ impl Function {
         asked: Option<&RequestHead>,
     ) -> Result<Answered, UpstreamFault> {
         let method = asked.map_or(&Method::GET, |asked| &asked.method);
-        let answered = answer::answered(self.spec.event, head, payload, method);
+        let answered = response::answered(self.spec.event, head, payload, method);
         if let Err(UpstreamFault::NotRun(NotRun::Denied | NotRun::Unknown)) = &answered {
-            self.complain(&answer::complaint(head));
+            self.complain(&response::complaint(head));
         }
         answered
     }

@@ -146,6 +146,19 @@ pub enum BusDown {
     Blocked,
 }
 
+/// Why there is no connection to the bus.
+#[derive(Debug, thiserror::Error)]
+enum NoSession {
+    #[error(transparent)]
+    Broker(amqprs::error::Error),
+    #[error("what answers does not greet as a broker")]
+    NoGreeting,
+    #[error("no connection within {OPEN:?}")]
+    TooSlow,
+    #[error("the connection ended")]
+    Lost,
+}
+
 /// A worker's context has the ids of its callers, parents first.
 const CALL_ID_STACK: &str = "nameko.call_id_stack";
 
@@ -219,9 +232,9 @@ async fn keep(target: Weak<Bus>, mut calls: mpsc::Receiver<Publish>, tls: Option
         let opening = tokio::spawn(Session::open(spec.clone(), tls.clone()));
         let _opening = Aborted(opening.abort_handle());
         let opened = match tokio::time::timeout(OPEN, opening).await {
-            Ok(Ok(opened)) => opened.map_err(|why| why.to_string()),
-            Ok(Err(_)) => Err("what answers does not greet as a broker".to_owned()),
-            Err(_) => Err(format!("no connection within {OPEN:?}")),
+            Ok(Ok(opened)) => opened.map_err(NoSession::Broker),
+            Ok(Err(_)) => Err(NoSession::NoGreeting),
+            Err(_) => Err(NoSession::TooSlow),
         };
         let why = match opened {
             Ok(session) => {
@@ -229,15 +242,15 @@ async fn keep(target: Weak<Bus>, mut calls: mpsc::Receiver<Publish>, tls: Option
                 pause = FIRST_PAUSE;
                 match session.run(&target, &spec, &mut calls).await {
                     Ended::Dropped => return,
-                    Ended::Lost => "the connection ended".to_owned(),
+                    Ended::Lost => NoSession::Lost,
                 }
             }
             Err(why) => why,
         };
         {
             let Some(target) = target.upgrade() else { return };
-            tracing::warn!(service = &*spec.service, broker = %spec.broker, why, "no connection to a bus");
-            target.stands(BusState::Down(why));
+            tracing::warn!(service = &*spec.service, broker = %spec.broker, %why, "no connection to a bus");
+            target.stands(BusState::Down(why.to_string()));
         }
         let rest = tokio::time::sleep(pause);
         tokio::pin!(rest);

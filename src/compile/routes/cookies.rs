@@ -5,11 +5,11 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::super::draft::Draft;
+use crate::compile::Route;
 use crate::config::{self, NamedEntry};
 use crate::diagnostic::{Code, Diagnostic, Span};
 use crate::endpoint::UpstreamId;
 use crate::migration::{Answers, Stage};
-use crate::route::Route;
 
 pub(super) fn check(written: &[&NamedEntry<config::Route>], routes: &[Arc<Route>], draft: &mut Draft<'_>) {
     let mut first: HashMap<(UpstreamId, Renamed), Replaced> = HashMap::new();

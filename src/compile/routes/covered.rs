@@ -8,8 +8,9 @@ use http::Method;
 use super::super::draft::Draft;
 use super::overtaken::{self, conditions, covers, ends_open};
 use super::reach::{report, takes};
+use crate::compile::Route;
 use crate::config::{self, NamedEntry};
-use crate::route::{Parameter, Route, Segment, Template};
+use crate::route::{Parameter, Segment, Template};
 
 /// Pairs of routes that are looked at: the work stays bounded in a file of thousands.
 const MOST_PAIRS: usize = 1_000_000;

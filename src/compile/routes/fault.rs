@@ -5,11 +5,11 @@ use std::time::Duration;
 use super::super::draft::Draft;
 use super::super::settings::percent;
 use super::Site;
+use crate::compile::Fault;
 use crate::config::{self, Given, Stage};
 use crate::diagnostic::Code;
 use crate::endpoint::UpstreamId;
 use crate::migration::{Policy, Side};
-use crate::route::Fault;
 
 pub(super) fn compile(site: Site<'_>, policy: Option<&Policy>, draft: &mut Draft<'_>) -> Option<Fault> {
     let given = site.route.fault.given()?;

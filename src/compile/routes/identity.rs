@@ -11,11 +11,12 @@ use super::super::draft::Draft;
 use super::super::url::server_url;
 use super::Site;
 use super::edits::may_be_written;
+use crate::compile::Route;
 use crate::config::{self, Field, Given, Item, Stage};
 use crate::diagnostic::{Code, Diagnostic, Span};
 use crate::endpoint::UpstreamId;
 use crate::migration::Policy;
-use crate::route::{CacheBy, CredentialSource, ForwardAuth, IdentityRules, Route, TokenExchange, ValueTemplate};
+use crate::route::{CacheBy, CredentialSource, ForwardAuth, IdentityRules, TokenExchange, ValueTemplate};
 
 const FORWARD_CACHE: Duration = Duration::from_secs(30);
 const EXCHANGE_CACHE: Duration = Duration::from_secs(5 * 60);

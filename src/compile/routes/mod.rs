@@ -39,12 +39,13 @@ use std::sync::Arc;
 use super::draft::{Draft, check_name};
 use super::settings::{buffer, own_timeouts};
 use super::upstreams::Names;
+use crate::compile::Route;
 use crate::config::{self, NamedEntry};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::endpoint::UpstreamId;
 use crate::migration::Dial;
 use crate::migration::gate::Gate;
-use crate::route::{Matching, Route, RouteTable};
+use crate::route::{Matching, RouteTable};
 
 /// The compiled routes.
 #[derive(Debug, Default)]
@@ -107,7 +108,8 @@ pub(super) fn compile(file: &config::File, matching: Matching, names: &Names<'_>
     reach::check(&kept, &routes.all, draft);
     overtaken::check(&kept, &routes.all, draft);
     covered::check(&kept, &routes.all, matching.ignore_trailing_slash, draft);
-    match RouteTable::build(&routes.all, matching) {
+    let rules: Vec<_> = routes.all.iter().map(|route| Arc::clone(&route.rule)).collect();
+    match RouteTable::build(&rules, matching) {
         Ok(table) => routes.table = table,
         Err(ambiguities) => {
             for found in ambiguities {
@@ -165,7 +167,7 @@ fn one(site: Site<'_>, draft: &mut Draft<'_>) -> Option<Route> {
     let identity = identity::compile(site, policy.as_ref(), draft);
     Some(Route {
         name: site.name().into(),
-        rule: rule?,
+        rule: Arc::new(rule?),
         policy: policy?,
         rewrite,
         answer,

@@ -4,9 +4,10 @@
 use std::sync::Arc;
 
 use super::super::draft::Draft;
+use crate::compile::Route;
 use crate::config::{self, NamedEntry};
 use crate::diagnostic::{Code, Diagnostic};
-use crate::route::{Route, Rule, Segment, Template};
+use crate::route::{Rule, Segment, Template};
 
 /// Pairs of routes that are looked at: the work stays bounded in a file of thousands.
 const MOST_PAIRS: usize = 1_000_000;

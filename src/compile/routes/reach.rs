@@ -10,9 +10,10 @@ use std::sync::Arc;
 use http::Method;
 
 use super::super::draft::Draft;
+use crate::compile::Route;
 use crate::config::{self, NamedEntry};
 use crate::diagnostic::{Code, Diagnostic};
-use crate::route::{Condition, ConditionKind, HostPattern, MethodSet, Route, Rule};
+use crate::route::{Condition, ConditionKind, HostPattern, MethodSet, Rule};
 
 /// Of routes that might hide one, no more are looked at: the work stays linear in a file of thousands.
 const FEW: usize = 64;

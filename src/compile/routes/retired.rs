@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use super::super::draft::Draft;
 use super::super::upstreams::Names;
+use crate::compile::Route;
 use crate::config::{self, NamedEntry};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::endpoint::UpstreamId;
 use crate::migration::{Policy, Stage};
-use crate::route::Route;
 
 pub(super) fn check(
     written: &[&NamedEntry<config::Route>],

@@ -11,7 +11,7 @@ use http::{HeaderMap, Method, Response, StatusCode, Version};
 
 use super::Shared;
 use super::heads::OutgoingBlock;
-use crate::client::http2::{Outbox, OutboxState, Stopped};
+use crate::client::http2::{OutboxState, Stopped, StreamOutbox};
 use crate::downstream::{ClientFault, Timer};
 use crate::message::{Framing, Malformed, Name, Piece, RequestHead, ResponseHead, digits};
 
@@ -25,8 +25,8 @@ pub struct ServerStream {
     head: Option<RequestHead>,
     malformed: Option<Malformed>,
     upload: Upload,
-    response: Answer,
-    outbox: Outbox,
+    response: ResponseState,
+    outbox: StreamOutbox,
     /// The library's error for something that was put.
     fault: Option<ClientFault>,
     /// This stream has something to send and the client's windows are closed.
@@ -51,7 +51,7 @@ struct Upload {
 }
 
 #[derive(Debug)]
-enum Answer {
+enum ResponseState {
     Awaited(SendResponse<Bytes>),
     Body(SendStream<Bytes>),
     /// The stream has ended from our side, which the handle outlives: it knows whether the client gives up.
@@ -75,8 +75,8 @@ impl ServerStream {
             head: Some(head),
             malformed,
             upload: Upload { body, announced: length, come: 0, held: 0, first: None, over, unsettled },
-            response: Answer::Awaited(respond),
-            outbox: Outbox::default(),
+            response: ResponseState::Awaited(respond),
+            outbox: StreamOutbox::default(),
             fault: None,
             waits: false,
         }
@@ -200,7 +200,7 @@ impl ServerStream {
 
     /// Sends a head that comes before the final one (1xx).
     pub fn put_interim(&mut self, head: &ResponseHead) {
-        let Answer::Awaited(respond) = &mut self.response else { return };
+        let ResponseState::Awaited(respond) = &mut self.response else { return };
         if head.is_interim() && self.fault.is_none() {
             self.shared.heads.lock().send(self.id, block(head.clone(), Framing::Open));
             if let Err(error) = respond.send_informational(stand_in(head.status)) {
@@ -212,16 +212,16 @@ impl ServerStream {
 
     /// Sends the final head. [`Framing::None`] ends the stream with it.
     pub fn put_head(&mut self, head: ResponseHead, framing: Framing) {
-        let Answer::Awaited(respond) = &mut self.response else { return };
+        let ResponseState::Awaited(respond) = &mut self.response else { return };
         let status = head.status;
         self.shared.heads.lock().send(self.id, block(head, framing));
         match respond.send_response(stand_in(status), framing == Framing::None) {
-            Ok(stream) if framing == Framing::None => self.response = Answer::Ended(Some(stream)),
-            Ok(stream) => self.response = Answer::Body(stream),
+            Ok(stream) if framing == Framing::None => self.response = ResponseState::Ended(Some(stream)),
+            Ok(stream) => self.response = ResponseState::Body(stream),
             Err(error) => {
                 self.shared.heads.lock().take_back();
                 self.fault = Some(error.into());
-                self.response = Answer::Ended(None);
+                self.response = ResponseState::Ended(None);
             }
         }
         if let Framing::Length(length) = framing {
@@ -231,7 +231,7 @@ impl ServerStream {
 
     /// A piece of the response's body.
     pub fn put(&mut self, piece: Piece) {
-        if matches!(self.response, Answer::Body(_)) {
+        if matches!(self.response, ResponseState::Body(_)) {
             self.outbox.put(piece);
         }
     }
@@ -241,7 +241,7 @@ impl ServerStream {
         if let Some(fault) = self.fault.take() {
             return Poll::Ready(Err(fault));
         }
-        let Answer::Body(stream) = &mut self.response else { return Poll::Ready(Ok(())) };
+        let ResponseState::Body(stream) = &mut self.response else { return Poll::Ready(Ok(())) };
         let mut trailed = false;
         let sent = self.outbox.poll_send(stream, cx, moved, |mut fields| {
             fields.remove(Name::ContentLength);
@@ -271,9 +271,9 @@ impl ServerStream {
     /// Ready: the client has given up this request, or its connection has ended.
     pub fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<ClientFault> {
         let reset = match &mut self.response {
-            Answer::Awaited(respond) => respond.poll_reset(cx),
-            Answer::Body(stream) | Answer::Ended(Some(stream)) => stream.poll_reset(cx),
-            Answer::Ended(None) => return Poll::Pending,
+            ResponseState::Awaited(respond) => respond.poll_reset(cx),
+            ResponseState::Body(stream) | ResponseState::Ended(Some(stream)) => stream.poll_reset(cx),
+            ResponseState::Ended(None) => return Poll::Pending,
         };
         reset.map(|reset| reset.map_or_else(Into::into, ClientFault::Reset))
     }
@@ -281,11 +281,11 @@ impl ServerStream {
     /// Resets the stream: what was sent of a response does not pass for a whole one.
     pub fn abort(&mut self) {
         match &mut self.response {
-            Answer::Awaited(respond) => respond.send_reset(Reason::INTERNAL_ERROR),
-            Answer::Body(stream) => stream.send_reset(Reason::INTERNAL_ERROR),
-            Answer::Ended(_) => {}
+            ResponseState::Awaited(respond) => respond.send_reset(Reason::INTERNAL_ERROR),
+            ResponseState::Body(stream) => stream.send_reset(Reason::INTERNAL_ERROR),
+            ResponseState::Ended(_) => {}
         }
-        self.response = Answer::Ended(None);
+        self.response = ResponseState::Ended(None);
         self.outbox.clear();
         self.waits(false);
     }
@@ -299,7 +299,7 @@ impl ServerStream {
     /// The final head was put.
     #[must_use]
     pub const fn has_begun(&self) -> bool {
-        !matches!(self.response, Answer::Awaited(_))
+        !matches!(self.response, ResponseState::Awaited(_))
     }
 
     /// This stream waits for the client's windows.
@@ -309,8 +309,8 @@ impl ServerStream {
     }
 
     fn end(&mut self) {
-        if let Answer::Body(stream) = std::mem::replace(&mut self.response, Answer::Ended(None)) {
-            self.response = Answer::Ended(Some(stream));
+        if let ResponseState::Body(stream) = std::mem::replace(&mut self.response, ResponseState::Ended(None)) {
+            self.response = ResponseState::Ended(Some(stream));
         }
     }
 
@@ -331,7 +331,7 @@ impl Drop for ServerStream {
     /// was not read to its end, with `NO_ERROR` (RFC 9113, 8.1).
     fn drop(&mut self) {
         self.waits(false);
-        if matches!(self.response, Answer::Awaited(_) | Answer::Body(_)) {
+        if matches!(self.response, ResponseState::Awaited(_) | ResponseState::Body(_)) {
             self.abort();
         }
         self.shared.heads.lock().forget(self.id);

@@ -108,7 +108,7 @@ impl File<'_> {
 
     /// A part of a variable's name that is the route's alone.
     fn number(&self, rule: &ExportRule<'_>) -> String {
-        let is_it = |route: &std::sync::Arc<crate::route::Route>| route.name == rule.route.name;
+        let is_it = |route: &std::sync::Arc<crate::compile::Route>| route.name == rule.route.name;
         self.snapshot.routes.iter().position(is_it).unwrap_or_default().to_string()
     }
 

@@ -14,4 +14,4 @@ pub use forwarded::ForwardedHeaders;
 pub use hop_by_hop::without_hop_by_hop;
 pub use peer_facts::{ClientSubject, PeerFacts};
 pub use request::{Received, clean, receive};
-pub use response::{ResponseContext, answer, interim};
+pub use response::{ResponseContext, clean_response, interim};

@@ -23,7 +23,7 @@ pub struct ResponseContext {
 /// # Errors
 /// 502: a `101` that the client did not ask for (its bytes would be taken for a response that the client never gets), a
 /// transfer coding beside `chunked` (it would be lost), lengths that differ or are none.
-pub fn answer(response: &mut ResponseHead, asked: ResponseContext) -> Result<(), Refusal> {
+pub fn clean_response(response: &mut ResponseHead, asked: ResponseContext) -> Result<(), Refusal> {
     if response.status == StatusCode::SWITCHING_PROTOCOLS {
         return if asked.upgrade { Ok(()) } else { Err(Refusal::closing(502, "unasked_upgrade")) };
     }
@@ -141,7 +141,7 @@ mod tests {
         ];
         for (lines, expected) in table {
             let mut response = response(200, lines);
-            answer(&mut response, PLAIN).unwrap();
+            clean_response(&mut response, PLAIN).unwrap();
             assert_eq!(wire(&response), *expected, "{lines:?}");
         }
     }
@@ -159,7 +159,7 @@ mod tests {
         ];
         for (status, lines, expected) in table {
             let mut response = response(*status, lines);
-            answer(&mut response, PLAIN).unwrap();
+            clean_response(&mut response, PLAIN).unwrap();
             assert_eq!(wire(&response), *expected, "{status} {lines:?}");
         }
     }
@@ -175,7 +175,7 @@ mod tests {
             &[("Content-Length", "99999999999999999999")],
         ];
         for lines in table {
-            let refused = answer(&mut response(200, lines), PLAIN).unwrap_err();
+            let refused = clean_response(&mut response(200, lines), PLAIN).unwrap_err();
             assert_eq!((refused.status, refused.reason), (502, "content_length"), "{lines:?}");
         }
     }
@@ -189,11 +189,11 @@ mod tests {
             &[("Transfer-Encoding", "identity, chunked")],
         ];
         for lines in table {
-            let refused = answer(&mut response(200, lines), PLAIN).unwrap_err();
+            let refused = clean_response(&mut response(200, lines), PLAIN).unwrap_err();
             assert_eq!((refused.status, refused.reason), (502, "transfer_encoding"), "{lines:?}");
         }
         let mut old = response(200, &[("Transfer-Encoding", "identity"), ("A", "b")]);
-        answer(&mut old, PLAIN).unwrap();
+        clean_response(&mut old, PLAIN).unwrap();
         assert_eq!(wire(&old), "A: b\r\n");
     }
 
@@ -208,16 +208,16 @@ mod tests {
     #[test]
     fn a_client_of_http_1_0_gets_no_trailers() {
         let mut response = response(200, &[("Transfer-Encoding", "chunked"), ("A", "b"), ("Trailer", "X-Sum")]);
-        answer(&mut response, ResponseContext { version: Version::HTTP_10, upgrade: false }).unwrap();
+        clean_response(&mut response, ResponseContext { version: Version::HTTP_10, upgrade: false }).unwrap();
         assert_eq!(wire(&response), "A: b\r\n");
     }
 
     #[test]
     fn a_switch_of_protocols_is_passed_on_only_when_asked_for() {
         let lines = [("Upgrade", "websocket"), ("Connection", "Upgrade")];
-        assert_eq!(answer(&mut response(101, &lines), PLAIN).unwrap_err().status, 502);
+        assert_eq!(clean_response(&mut response(101, &lines), PLAIN).unwrap_err().status, 502);
         let mut asked = response(101, &lines);
-        answer(&mut asked, ResponseContext { version: Version::HTTP_11, upgrade: true }).unwrap();
+        clean_response(&mut asked, ResponseContext { version: Version::HTTP_11, upgrade: true }).unwrap();
         assert_eq!(wire(&asked), "Upgrade: websocket\r\nConnection: Upgrade\r\n");
     }
 }

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http::{HeaderName, Method, Version};
 
 use super::answers::{Answered, Answers, Tag};
-use super::{Outage, PATIENCE};
+use super::{AuthServerFault, Outage, PATIENCE};
 use crate::client::{BadUrl, KeepAliveClient};
 use crate::guard::headers::ForwardedHeaders;
 use crate::message::{Name, RequestHead, ResponseHead, elements};
@@ -138,8 +138,8 @@ impl Asks {
                 let shared = is_for_others(&head);
                 Ok((Said::Denied(Arc::new(Denial { head, body: body.into() })), None, shared))
             }
-            Ok((_, None)) => Err(format!("its answer has more than {LARGEST} bytes")),
-            Err(error) => Err(error.to_string()),
+            Ok((_, None)) => Err(AuthServerFault::TooLarge(LARGEST)),
+            Err(error) => Err(error.into()),
         };
         match said {
             Ok((value, keep, shared)) => {

@@ -6,10 +6,10 @@ use http::HeaderName;
 
 use super::forward::{AuthServer, Denial, Said};
 use super::token_exchange::{Exchanged, TokenServer};
+use crate::compile::Route;
 use crate::guard::forged;
 use crate::guard::headers::ForwardedHeaders;
 use crate::message::{Fields, RequestHead};
-use crate::route::Route;
 
 /// The servers that one route asks.
 #[derive(Debug, Clone)]

@@ -16,15 +16,30 @@ pub use token_exchange::TokenServer;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use crate::client::FetchError;
+
 /// The longest that one of these servers may take for its whole answer.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Why one of these servers has no answer of use.
+#[derive(Debug, thiserror::Error)]
+enum AuthServerFault {
+    #[error(transparent)]
+    Fetch(#[from] FetchError),
+    #[error("its answer has more than {0} bytes")]
+    TooLarge(usize),
+    #[error("its answer lacks what `set` takes from it")]
+    Lacking,
+    #[error("status {0}")]
+    Status(u16),
+}
 
 /// Says once that a server does not answer, and once that it answers again.
 #[derive(Debug, Default)]
 struct Outage(AtomicBool);
 
 impl Outage {
-    fn began(&self, what: &str, url: &str, why: &dyn std::fmt::Display) {
+    fn began(&self, what: &str, url: &str, why: &AuthServerFault) {
         if !self.0.swap(true, Ordering::Relaxed) {
             tracing::warn!(what, url, %why, "the server that says who clients are does not answer: no service is asked without it");
         }

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use super::{AuthServer, Identification, TokenServer};
-use crate::route::{ForwardAuth, Route, TokenExchange};
+use crate::compile::Route;
+use crate::route::{ForwardAuth, TokenExchange};
 
 /// By what the file says of each: routes that say the same share its answers.
 #[derive(Debug, Default)]

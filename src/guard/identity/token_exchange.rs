@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::answers::{Answered, Answers};
 use super::forward::{Headers, at_most};
-use super::{Outage, PATIENCE};
+use super::{AuthServerFault, Outage, PATIENCE};
 use crate::client::{BadUrl, KeepAliveClient};
 use crate::message::{Fields, Name, RequestHead, is_value};
 use crate::route::{CredentialSource, Facts, TokenExchange};
@@ -95,12 +95,10 @@ impl Asks {
         head.fields.append("Accept", b"application/json");
         head.fields.append(Name::ContentType, b"application/x-www-form-urlencoded");
         let said = match self.client.ask(&head, Some(body), LARGEST, PATIENCE).await {
-            Ok((head, Some(body))) if head.status.is_success() => {
-                self.read(&body).ok_or_else(|| "its answer lacks what `set` takes from it".to_owned())
-            }
+            Ok((head, Some(body))) if head.status.is_success() => self.read(&body).ok_or(AuthServerFault::Lacking),
             Ok((head, _)) if head.status.is_client_error() => Ok((Exchanged::Refused, None)),
-            Ok((head, _)) => Err(format!("status {}", head.status.as_u16())),
-            Err(error) => Err(error.to_string()),
+            Ok((head, _)) => Err(AuthServerFault::Status(head.status.as_u16())),
+            Err(error) => Err(error.into()),
         };
         let (value, keep) = match said {
             Ok(said) => {

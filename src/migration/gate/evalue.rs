@@ -9,12 +9,12 @@ pub const MOST_BETS: usize = 7;
 
 /// The number of a side's requests with the property that a test counts.
 #[derive(Debug, Clone, Copy, PartialEq, Default, serde::Serialize, serde::Deserialize)]
-pub struct Count {
+pub struct Proportion {
     pub counted: f64,
     pub of: f64,
 }
 
-impl Count {
+impl Proportion {
     #[must_use]
     pub const fn new(counted: f64, of: f64) -> Self {
         Self { counted, of }
@@ -173,7 +173,7 @@ pub fn project(monolith: f64, service: f64, a: f64, b: f64, margin: f64) -> (f64
 /// The logarithm of the e-value of one tick for the bet (a, b): against "service ≤ monolith + margin" where b lies above
 /// a + margin, against "service ≥ monolith + margin" where it lies below. 0 where a side had no request.
 #[must_use]
-pub fn log_e(monolith: Count, service: Count, a: f64, b: f64, margin: f64) -> f64 {
+pub fn log_e(monolith: Proportion, service: Proportion, a: f64, b: f64, margin: f64) -> f64 {
     if monolith.of <= 0.0 || service.of <= 0.0 {
         return 0.0;
     }
@@ -183,11 +183,11 @@ pub fn log_e(monolith: Count, service: Count, a: f64, b: f64, margin: f64) -> f6
 
 /// The logarithm of the e-value of one sample, against the rate `limit`.
 #[must_use]
-pub fn log_e_one(sample: Count, bet: f64, limit: f64) -> f64 {
+pub fn log_e_one(sample: Proportion, bet: f64, limit: f64) -> f64 {
     if sample.of <= 0.0 { 0.0 } else { part(sample, bet, limit) }
 }
 
 /// Of one side: the logarithm of how much likelier its counts are under the bet than under the null.
-fn part(side: Count, bet: f64, null: f64) -> f64 {
+fn part(side: Proportion, bet: f64, null: f64) -> f64 {
     side.counted * (bet / null).ln() + (side.of - side.counted) * ((1.0 - bet) / (1.0 - null)).ln()
 }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::evidence::{QUANTILES, SideCounts};
-use super::judge::{Judge, Limit};
+use super::judge::{Judge, QuantileLimit};
 use super::metric::{Comparison, Sample};
 use super::pairs::PairTest;
 
@@ -20,7 +20,7 @@ pub struct HandedOn {
     latency: [Comparison; QUANTILES.len()],
     mismatches: Sample,
     pairs: [PairTest; 1 + QUANTILES.len()],
-    limits: Option<[Limit; QUANTILES.len()]>,
+    limits: Option<[QuantileLimit; QUANTILES.len()]>,
     /// The monolith's times while the step settles: bucket and count.
     settling: Vec<(usize, u32)>,
     /// Its times before this step, the same way.
@@ -33,7 +33,7 @@ pub struct HandedOn {
 impl HandedOn {
     /// The limits of time that all replicas count by.
     #[must_use]
-    pub const fn limits(&self) -> Option<&[Limit; QUANTILES.len()]> {
+    pub const fn limits(&self) -> Option<&[QuantileLimit; QUANTILES.len()]> {
         self.limits.as_ref()
     }
 }

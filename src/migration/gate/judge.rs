@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::evalue::Count;
+use super::evalue::Proportion;
 use super::evidence::{LATE_BUCKETS, QUANTILES, SideCounts, Tick, late_bound, shifted};
 use super::metric::{Against, Comparison, Metric, Missing, Sample, Seen};
 use super::pairs::PairTest;
@@ -21,7 +21,7 @@ pub struct Scene {
 
 /// Limits of time of one quantile, as buckets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct Limit {
+pub struct QuantileLimit {
     /// The monolith's own quantile.
     pub monolith: usize,
     /// With what is allowed on top, rounded up: beyond it the service is late.
@@ -51,7 +51,7 @@ pub struct Judge {
     pub(super) mismatches: Sample,
     /// Failures, then each quantile.
     pub(super) pairs: [PairTest; 1 + QUANTILES.len()],
-    pub(super) limits: Option<[Limit; QUANTILES.len()]>,
+    pub(super) limits: Option<[QuantileLimit; QUANTILES.len()]>,
     /// The monolith's times while the step settles.
     pub(super) settling: SideCounts,
     /// The monolith's times in this step and, as `before`, lately in the steps before it: where little came while the step settled,
@@ -70,8 +70,8 @@ pub struct Judge {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "counts of one tick")]
-fn count(counted: u64, of: u64) -> Count {
-    Count::new(counted as f64, of as f64)
+fn count(counted: u64, of: u64) -> Proportion {
+    Proportion::new(counted as f64, of as f64)
 }
 
 impl Judge {
@@ -145,7 +145,7 @@ impl Judge {
 
     /// The limits of time that answers are to be counted by; `None` while the step settles.
     #[must_use]
-    pub const fn limits(&self) -> Option<&[Limit; QUANTILES.len()]> {
+    pub const fn limits(&self) -> Option<&[QuantileLimit; QUANTILES.len()]> {
         self.limits.as_ref()
     }
 
@@ -178,14 +178,14 @@ impl Judge {
     /// A tick in which nothing was counted: what [`Judge::observe`] makes of an empty one, without its zeros. Whether the limits of
     /// time are others than before: nothing else that a ruling rests on can be.
     pub fn observe_nothing(&mut self, settled: bool) -> bool {
-        self.failures.learn(Count::default());
-        self.refusals.learn(Count::default());
+        self.failures.learn(Proportion::default());
+        self.refusals.learn(Proportion::default());
         if !settled {
             return false;
         }
         let before = (self.limits, self.measured_anew);
         if self.limits.is_some() {
-            self.latency.iter_mut().for_each(|test| test.learn(Count::default()));
+            self.latency.iter_mut().for_each(|test| test.learn(Proportion::default()));
         } else {
             self.set_limits();
         }
@@ -275,9 +275,9 @@ impl Judge {
     }
 
     /// The limit that a quantile of the monolith's times sets for the service.
-    fn limit(&self, times: &SideCounts, quantile: f64) -> Option<Limit> {
+    fn limit(&self, times: &SideCounts, quantile: f64) -> Option<QuantileLimit> {
         let factor = 1.0 + self.gate.max_latency_increase;
-        times.quantile(quantile).map(|monolith| Limit {
+        times.quantile(quantile).map(|monolith| QuantileLimit {
             monolith,
             service: shifted(monolith, factor, true),
             service_better: shifted(monolith, factor, false),
@@ -324,7 +324,7 @@ fn two_sided(
     tick: &Tick,
     property: impl Fn(&SideCounts) -> (u64, &[u32; super::overdispersion::GROUPS]),
 ) {
-    let mut counts = [Count::default(); 2];
+    let mut counts = [Proportion::default(); 2];
     for (index, side) in [&tick.monolith, &tick.service].into_iter().enumerate() {
         let (counted, groups) = property(side);
         counts[index] = count(counted, side.requests());

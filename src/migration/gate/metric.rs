@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::evalue::{Bets, Count, Direction, log_e, log_e_one};
+use super::evalue::{Bets, Direction, Proportion, log_e, log_e_one};
 use super::overdispersion::{Dispersion, Groups};
 use super::wealth::Wealth;
 
@@ -41,7 +41,7 @@ impl Metric {
 /// The monolith's rate as earlier ticks predict it.
 #[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Prediction {
-    counts: Count,
+    counts: Proportion,
     /// The prior before the first tick, as a number of counts of 250 requests.
     prior: f64,
 }
@@ -53,7 +53,7 @@ impl Prediction {
 
     #[must_use]
     pub fn new(prior: f64) -> Self {
-        Self { counts: Count::default(), prior }
+        Self { counts: Proportion::default(), prior }
     }
 
     #[must_use]
@@ -61,7 +61,7 @@ impl Prediction {
         ((self.counts.counted + self.prior) / (self.counts.of + Self::REQUESTS)).clamp(1e-5, 0.9)
     }
 
-    pub fn learn(&mut self, tick: Count) {
+    pub fn learn(&mut self, tick: Proportion) {
         let stays = 0.5_f64.powf(1.0 / Self::HALF_LIFE);
         self.counts.counted = self.counts.counted * stays + tick.counted;
         self.counts.of = self.counts.of * stays + tick.of;
@@ -127,9 +127,9 @@ impl Trail {
 /// The counts of one tick for a metric. The service is counted twice where its limit is rounded: up for "worse", down for "better".
 #[derive(Debug, Clone, Copy)]
 pub struct Seen {
-    pub monolith: Count,
-    pub service_worse: Count,
-    pub service_better: Count,
+    pub monolith: Proportion,
+    pub service_worse: Proportion,
+    pub service_better: Proportion,
 }
 
 /// The bets of a test of two samples.
@@ -148,8 +148,8 @@ pub struct Comparison {
     prediction: Prediction,
     pub worse: Wealth,
     pub better: Wealth,
-    pub monolith: Count,
-    pub service: Count,
+    pub monolith: Proportion,
+    pub service: Proportion,
     /// The monolith's clients, and the service's.
     groups: [Groups; 2],
     /// Of the ticks before: how far the clients are from independent witnesses.
@@ -165,8 +165,8 @@ impl Comparison {
             prediction: Prediction::new(prior),
             worse: Wealth::default(),
             better: Wealth::default(),
-            monolith: Count::default(),
-            service: Count::default(),
+            monolith: Proportion::default(),
+            service: Proportion::default(),
             groups: Default::default(),
             known_factor: 1.0,
             trail: Trail::default(),
@@ -196,7 +196,7 @@ impl Comparison {
     }
 
     /// The monolith alone: what is learnt of it before its rate is tested.
-    pub fn learn(&mut self, monolith: Count) {
+    pub fn learn(&mut self, monolith: Proportion) {
         self.prediction.learn(monolith);
     }
 
@@ -254,7 +254,7 @@ pub struct Sample {
     limit: f64,
     pub worse: Wealth,
     pub better: Wealth,
-    pub seen: Count,
+    pub seen: Proportion,
     trail: Trail,
 }
 
@@ -265,12 +265,12 @@ impl Sample {
             limit,
             worse: Wealth::default(),
             better: Wealth::default(),
-            seen: Count::default(),
+            seen: Proportion::default(),
             trail: Trail::default(),
         }
     }
 
-    pub fn tick(&mut self, tick: Count) {
+    pub fn tick(&mut self, tick: Proportion) {
         if tick.of <= 0.0 {
             return;
         }

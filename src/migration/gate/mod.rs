@@ -22,10 +22,10 @@ mod tests;
 #[cfg(test)]
 pub use tests::properties;
 
-pub use evalue::{Count, Direction};
+pub use evalue::{Direction, Proportion};
 pub use evidence::{Compared, LATE_BUCKETS, QUANTILES, SideCounts, Tick, late_bound, late_bucket};
 pub use handed_on::HandedOn;
-pub use judge::{Judge, Limit, Scene};
+pub use judge::{Judge, QuantileLimit, Scene};
 pub use metric::Metric;
 pub use overdispersion::{Dispersion, GROUPS, Groups};
 pub use pairs::{Discordant, PairTest};

@@ -1,6 +1,6 @@
 //! One request answered by both sides: a client's habits cancel, and every request is a witness.
 
-use super::evalue::{Bets, Count, MOST_BETS};
+use super::evalue::{Bets, MOST_BETS, Proportion};
 use super::metric::{Missing, Trail};
 use super::overdispersion::Dispersion;
 use super::wealth::Wealth;
@@ -64,7 +64,7 @@ impl PairTest {
         self.seen.add(tick);
         let log_e = |service_alone: u64| {
             #[expect(clippy::cast_precision_loss, reason = "requests of one tick")]
-            let sample = Count::new(service_alone as f64, (service_alone + tick.monolith_alone) as f64);
+            let sample = Proportion::new(service_alone as f64, (service_alone + tick.monolith_alone) as f64);
             move |share| super::evalue::log_e_one(sample, share, 0.5)
         };
         // A delay by this program is not held against the service, and proves nothing for it.

@@ -1,6 +1,6 @@
 //! The basis of a verdict: each metric as it stands, what is still missing, and what keeps the gate from acting.
 
-use super::evalue::Count;
+use super::evalue::Proportion;
 use super::evidence::QUANTILES;
 use super::judge::is_left_behind;
 use super::metric::Metric;
@@ -55,8 +55,8 @@ pub struct Rates {
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Reading {
     pub metric: Metric,
-    pub monolith: Count,
-    pub service: Count,
+    pub monolith: Proportion,
+    pub service: Proportion,
     /// The allowed difference: points for failures, refusals and mismatches, a share of the monolith's time for latency.
     pub margin: f64,
     /// For latency: the monolith's limit and the service's, in seconds.

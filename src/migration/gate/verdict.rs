@@ -1,6 +1,6 @@
 //! From evidence to a verdict: advance, hold or roll back, why, and what is still needed.
 
-use super::evalue::Count;
+use super::evalue::Proportion;
 use super::evidence::QUANTILES;
 use super::judge::Judge;
 use super::metric::{Metric, Missing};
@@ -204,8 +204,8 @@ impl Judge {
             let instead = instead_of(metric);
             Reading {
                 metric,
-                monolith: Count::default(),
-                service: Count::default(),
+                monolith: Proportion::default(),
+                service: Proportion::default(),
                 margin,
                 limits: self.seconds(metric),
                 worse: 1.0,
@@ -265,8 +265,8 @@ impl Judge {
                     needs => needs,
                 };
                 readings.push(Reading {
-                    monolith: Count::new(monolith, all),
-                    service: Count::new(service, all),
+                    monolith: Proportion::new(monolith, all),
+                    service: Proportion::new(service, all),
                     worse: test.worse.total(),
                     better: test.better.total(),
                     rolls_back: false,

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::evalue::Count;
+use super::evalue::Proportion;
 use super::metric::Metric;
 use super::pause::Pause;
 use super::reading::{Needs, Obstacle, Rates, Reading};
@@ -49,7 +49,7 @@ fn time(seconds: f64) -> String {
     }
 }
 
-fn of(count: Count) -> String {
+fn of(count: Proportion) -> String {
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "counts are not negative")]
     let all = count.of as u64;
     format!("{} of {}", share(count.rate()), grouped(all))

@@ -4,7 +4,7 @@ use http::Method;
 
 use super::world::{CASE, Case, SERVICE, decided, pinned, policy, split};
 use crate::endpoint::UpstreamId;
-use crate::migration::{Breaker, Fallback, Pinning, Policy, Reason, Side, Stage, UnitSource, bucket, issued_unit};
+use crate::migration::{BreakerState, Fallback, Pinning, Policy, Reason, Side, Stage, UnitSource, bucket, issued_unit};
 use crate::route::MethodSet;
 
 const NOTHING: &[(&str, &str)] = &[];
@@ -155,13 +155,13 @@ fn a_forced_side_is_taken_where_there_is_a_choice() {
 
 #[test]
 fn an_open_breaker_sends_the_service_side_to_the_monolith_where_a_fallback_may() {
-    let open = Case { breaker: Breaker::Open, ..CASE };
+    let open = Case { breaker: BreakerState::Open, ..CASE };
     let canary = decided(&policy(Stage::Canary, 10_000), NOTHING, open);
     assert_eq!((canary.side, canary.reason, canary.fallback), (Side::Monolith, Reason::BreakerOpen, false));
     assert!(canary.issue.is_some(), "the client is still assigned");
     let migrated = decided(&policy(Stage::Migrated, 10_000), NOTHING, open);
     assert_eq!((migrated.side, migrated.reason), (Side::Monolith, Reason::BreakerOpen));
-    for breaker in [Breaker::Closed, Breaker::Probing] {
+    for breaker in [BreakerState::Closed, BreakerState::Probing] {
         let decision = decided(&policy(Stage::Canary, 10_000), NOTHING, Case { breaker, ..CASE });
         assert_eq!((decision.side, decision.fallback), (Side::Service, true), "{breaker:?}");
     }
@@ -176,7 +176,7 @@ fn an_open_breaker_does_not_send_the_monolith_a_method_that_may_not_fall_back() 
     let mut policy = policy(Stage::Migrated, 10_000);
     let fallback = policy.fallback.take().expect("a fallback");
     policy.fallback = Some(Fallback { methods: MethodSet::of(&[Method::GET]), ..fallback });
-    let open = Case { breaker: Breaker::Open, ..CASE };
+    let open = Case { breaker: BreakerState::Open, ..CASE };
     assert_eq!(decided(&policy, NOTHING, open).side, Side::Monolith);
     assert_eq!(decided(&policy, NOTHING, Case { method: &Method::POST, ..open }).side, Side::Service);
 }
@@ -184,7 +184,7 @@ fn an_open_breaker_does_not_send_the_monolith_a_method_that_may_not_fall_back() 
 #[test]
 fn a_conversation_keeps_its_pin_through_an_open_breaker() {
     let policy = pinned(policy(Stage::Canary, 10_000));
-    let open = Case { breaker: Breaker::Open, ..CASE };
+    let open = Case { breaker: BreakerState::Open, ..CASE };
     let cookie = [("cookie", "multilith_pin_checkout=service")];
     assert_eq!(decided(&policy, &cookie, open).pin, Pinning::Renew(Side::Service));
     let begun = decided(&policy, NOTHING, open);

@@ -7,8 +7,8 @@ use http::{HeaderName, Method};
 use crate::endpoint::UpstreamId;
 use crate::message::Fields;
 use crate::migration::{
-    Breaker, Decision, Dial, Fallback, Given, Percent, Pin, Policy, SafeCalls, Stage, StatusSet, UnitSource, Variant,
-    decide,
+    BreakerState, Decision, DecisionInput, Dial, Fallback, Percent, Pin, Policy, SafeCalls, Stage, StatusSet,
+    UnitSource, Variant, decide,
 };
 use crate::route::{Facts, HeaderEdits, MethodSet};
 
@@ -61,13 +61,13 @@ pub(super) fn pinned(policy: Policy) -> Policy {
 pub(super) struct Case<'a> {
     pub(super) method: &'a Method,
     pub(super) monolith_only: bool,
-    pub(super) breaker: Breaker,
+    pub(super) breaker: BreakerState,
     pub(super) forced: Option<&'a str>,
     pub(super) fresh: u128,
 }
 
 pub(super) const CASE: Case<'static> =
-    Case { method: &Method::GET, monolith_only: false, breaker: Breaker::Closed, forced: None, fresh: 7 };
+    Case { method: &Method::GET, monolith_only: false, breaker: BreakerState::Closed, forced: None, fresh: 7 };
 
 pub(super) fn decided(policy: &Policy, fields: &[(&'static str, &str)], case: Case<'_>) -> Decision {
     let headers: Fields = fields.iter().copied().collect();
@@ -83,7 +83,7 @@ pub(super) fn decided(policy: &Policy, fields: &[(&'static str, &str)], case: Ca
     };
     decide(
         policy,
-        &Given {
+        &DecisionInput {
             facts: &facts,
             dial: policy.dial,
             monolith_only: case.monolith_only,

@@ -4,12 +4,12 @@ use toml::de::DeTable;
 
 use super::super::issued_cookie::issued_cookie;
 use super::{ExplainedKey, upstream_keys};
-use crate::compile::{ProxyProtocol, Snapshot, TlsVersion};
+use crate::compile::{ProxyProtocol, Route, Snapshot, TlsVersion};
 use crate::diagnostic::Sources;
 use crate::endpoint::UpstreamId;
 use crate::guard::headers::{PeerFacts, Received};
 use crate::migration::{CopyDecision, Decision, ISSUED_COOKIE, Pinning, Policy, Unit};
-use crate::route::{CacheBy, CredentialSource, EtcdApi, Facts, RateKey, Route};
+use crate::route::{CacheBy, CredentialSource, EtcdApi, Facts, RateKey};
 
 /// A request on its way, as far as it is known.
 pub(super) struct Bearing<'a> {

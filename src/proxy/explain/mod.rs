@@ -8,7 +8,6 @@ mod upstream;
 mod upstream_keys;
 mod words;
 
-use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
 
 use serde::{Deserialize, Serialize};
@@ -16,13 +15,13 @@ use serde::{Deserialize, Serialize};
 use super::failure::Failure;
 use super::request;
 use crate::client::Translation;
-use crate::compile::Snapshot;
+use crate::compile::{Route, Snapshot};
 use crate::endpoint::{TargetSpec, UpstreamId};
 use crate::guard;
 use crate::guard::headers::PeerFacts;
 use crate::message::{Name, ProxyVersion, RequestHead, is_call, is_value};
-use crate::migration::{Breaker, CopyDecision, Decision, Dial, Given, Side, decide};
-use crate::route::{Route, RouteId, normalise_bytes};
+use crate::migration::{BreakerState, CopyDecision, Decision, DecisionInput, Dial, Side, decide};
+use crate::route::{RouteId, normalise_bytes};
 use keys::Bearing;
 use reason::{copy, reason};
 use sent::{Sent, Writing};
@@ -178,24 +177,17 @@ pub struct LostRoute {
 }
 
 /// A request that cannot be explained because the proxy would refuse it, or because it is none.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ExplainError {
+    #[error("`{0}` is not a URL: write `http://host/path` or `/path`")]
     Url(String),
+    #[error("`{0}` is not a header: write `name: value`")]
     Header(String),
+    #[error("`{0}` is not a method")]
     Method(String),
     /// The status and the reason with which the proxy would refuse it.
+    #[error("the proxy would refuse this request with {0}: {1}")]
     Refused(u16, String),
-}
-
-impl fmt::Display for ExplainError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Url(url) => write!(f, "`{url}` is not a URL: write `http://host/path` or `/path`"),
-            Self::Header(header) => write!(f, "`{header}` is not a header: write `name: value`"),
-            Self::Method(method) => write!(f, "`{method}` is not a method"),
-            Self::Refused(status, reason) => write!(f, "the proxy would refuse this request with {status}: {reason}"),
-        }
-    }
 }
 
 /// The dial in force of a route; `None`: the file's own.
@@ -246,11 +238,11 @@ pub fn explain(
     let unrouted = super::generation::passing(snapshot);
     let policy = route.map_or(&unrouted, |route| &route.policy);
     let dial = found.and_then(|found| dials(found.route)).unwrap_or(policy.dial);
-    let given = Given {
+    let given = DecisionInput {
         facts: &facts,
         dial,
         monolith_only,
-        breaker: Breaker::Closed,
+        breaker: BreakerState::Closed,
         forced: received.forced.as_deref(),
         fresh: 0,
         sample: 0,

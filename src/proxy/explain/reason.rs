@@ -2,9 +2,8 @@
 
 use super::ExplainedCopy;
 use super::upstream::name_of;
-use crate::compile::Snapshot;
+use crate::compile::{Route, Snapshot};
 use crate::migration::{Bucket, CopyDecision, Decision, Dial, Policy, Reason, Stage};
-use crate::route::Route;
 
 pub(super) fn reason(dial: Dial, decision: &Decision, route: Option<&Route>, monolith_only: bool) -> String {
     let Some(route) = route else {

@@ -7,12 +7,12 @@ use serde::Serialize;
 use super::super::failure::Failure;
 use super::super::outbound::{Outbound, remote};
 use crate::client::{Brief, Translation};
-use crate::compile::Snapshot;
+use crate::compile::{Route, Snapshot};
 use crate::endpoint::UpstreamId;
 use crate::guard::identity::ClientIdentity;
 use crate::message::RequestHead;
 use crate::migration::{Policy, Side};
-use crate::route::{Found, Route, Template};
+use crate::route::{Found, Template};
 use crate::telemetry::{RequestId, TraceContext};
 
 /// Shown in the place of what the file takes from the environment.

@@ -3,9 +3,8 @@
 use std::time::Duration;
 
 use super::{ExplainedBuffer, ExplainedLimit, ExplainedTimeouts};
-use crate::compile::Snapshot;
+use crate::compile::{Route, Snapshot};
 use crate::endpoint::{Buffering, RequestBuffer, Source, UpstreamId};
-use crate::route::Route;
 
 pub(super) fn name_of(snapshot: &Snapshot, id: UpstreamId) -> String {
     snapshot.upstreams.get(id.index()).map_or_else(String::new, |spec| spec.name.to_string())

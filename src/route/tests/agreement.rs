@@ -6,8 +6,8 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
 
-use super::world::{Request, absent, equal, methods, present, regex, route, rule};
-use crate::route::{Condition, HostPattern, Matching, Route, RouteTable, Rule, linear};
+use super::world::{Request, absent, equal, methods, present, regex, rule, shared};
+use crate::route::{Condition, HostPattern, Matching, RouteTable, Rule, linear};
 
 /// Few words, so that templates and paths meet often.
 fn template() -> impl Strategy<Value = String> {
@@ -108,12 +108,12 @@ fn matching() -> impl Strategy<Value = Matching> {
 }
 
 /// Leaves out one route of each ambiguous pair, until none is left.
-fn settle(mut routes: Vec<Arc<Route>>, matching: Matching) -> (Vec<Arc<Route>>, RouteTable) {
+fn settle(mut rules: Vec<Arc<Rule>>, matching: Matching) -> (Vec<Arc<Rule>>, RouteTable) {
     loop {
-        match RouteTable::build(&routes, matching) {
-            Ok(table) => return (routes, table),
+        match RouteTable::build(&rules, matching) {
+            Ok(table) => return (rules, table),
             Err(ambiguities) => {
-                routes.remove(ambiguities[0].second.index());
+                rules.remove(ambiguities[0].second.index());
             }
         }
     }
@@ -128,11 +128,10 @@ proptest! {
         requests in vec(request(), 16),
         matching in matching(),
     ) {
-        let named = rules.into_iter().enumerate().map(|(index, rule)| route(&format!("r{index:02}"), rule)).collect();
-        let (routes, table) = settle(named, matching);
+        let (rules, table) = settle(shared(rules), matching);
         for request in requests {
             request.facts(matching, |facts| {
-                prop_assert_eq!(table.find(facts), linear(&routes, facts, matching), "{:?}", request);
+                prop_assert_eq!(table.find(facts), linear(&rules, facts, matching), "{:?}", request);
                 let explanation = table.explain(facts);
                 prop_assert_eq!(explanation.found, table.find(facts));
                 Ok(())
@@ -147,17 +146,16 @@ proptest! {
         turn in 0_usize..16,
     ) {
         let matching = Matching::default();
-        let named = rules.into_iter().enumerate().map(|(index, rule)| route(&format!("r{index:02}"), rule)).collect();
-        let (routes, table) = settle(named, matching);
-        let mut turned = routes.clone();
-        turned.rotate_left(turn % routes.len());
+        let (rules, table) = settle(shared(rules), matching);
+        let mut turned = rules.clone();
+        turned.rotate_left(turn % rules.len());
         turned.reverse();
         let other = RouteTable::build(&turned, matching).expect("the same routes are told apart in any order");
         for request in requests.iter().filter(|request| request.preflight.is_none()) {
-            let name = |table: &RouteTable, routes: &[Arc<Route>]| {
-                request.facts(matching, |facts| table.find(facts)).map(|found| routes[found.route.index()].name.clone())
+            let taken = |table: &RouteTable, rules: &[Arc<Rule>]| {
+                request.facts(matching, |facts| table.find(facts)).map(|found| Arc::as_ptr(&rules[found.route.index()]))
             };
-            prop_assert_eq!(name(&table, &routes), name(&other, &turned), "{:?}", request);
+            prop_assert_eq!(taken(&table, &rules), taken(&other, &turned), "{:?}", request);
         }
     }
 
@@ -168,14 +166,13 @@ proptest! {
         requests in vec(request(), 24),
         matching in matching(),
     ) {
-        let named = rules.into_iter().enumerate().map(|(index, rule)| route(&format!("r{index:02}"), rule)).collect();
-        let (routes, table) = settle(named, matching);
-        let mut backwards = routes.clone();
+        let (rules, table) = settle(shared(rules), matching);
+        let mut backwards = rules.clone();
         backwards.reverse();
         for request in requests.iter().filter(|request| request.preflight.is_none()) {
             request.facts(matching, |facts| {
                 let forward = table.find(facts).map(|found| found.route.index());
-                let backward = linear(&backwards, facts, matching).map(|found| routes.len() - 1 - found.route.index());
+                let backward = linear(&backwards, facts, matching).map(|found| rules.len() - 1 - found.route.index());
                 prop_assert_eq!(forward, backward);
                 Ok(())
             })?;

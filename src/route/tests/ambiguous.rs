@@ -1,10 +1,10 @@
 //! Which routes are refused because neither is the more specific.
 
-use super::world::{absent, equal, methods, present, regex, routes, rule};
+use super::world::{absent, equal, methods, present, regex, rule, shared};
 use crate::route::{HostPattern, Matching, RouteTable, Rule};
 
 fn pairs(rules: Vec<Rule>) -> Vec<(u32, u32)> {
-    let built = RouteTable::build(&routes(rules), Matching::default());
+    let built = RouteTable::build(&shared(rules), Matching::default());
     let ambiguities = built.err().unwrap_or_default();
     ambiguities.iter().map(|pair| (pair.first.0, pair.second.0)).collect()
 }
@@ -85,7 +85,7 @@ fn a_route_is_not_ambiguous_with_itself() {
 #[test]
 fn each_pair_is_told_once_and_with_its_paths() {
     let built =
-        RouteTable::build(&routes(vec![rule(&["/a", "/b", "/c"]), rule(&["/x", "/b", "/c"])]), Matching::default());
+        RouteTable::build(&shared(vec![rule(&["/a", "/b", "/c"]), rule(&["/x", "/b", "/c"])]), Matching::default());
     let ambiguities = built.expect_err("the routes overlap");
     assert_eq!(ambiguities.len(), 1);
     assert_eq!((ambiguities[0].first_path, ambiguities[0].second_path), (1, 1));
@@ -93,7 +93,7 @@ fn each_pair_is_told_once_and_with_its_paths() {
 
 #[test]
 fn settings_can_make_routes_ambiguous() {
-    let rules = || routes(vec![rule(&["/a"]), rule(&["/A/"])]);
+    let rules = || shared(vec![rule(&["/a"]), rule(&["/A/"])]);
     assert!(RouteTable::build(&rules(), Matching::default()).is_ok());
     let lax = Matching { case_insensitive: true, ignore_trailing_slash: true, ..Matching::default() };
     assert_eq!(RouteTable::build(&rules(), lax).expect_err("the routes overlap").len(), 1);

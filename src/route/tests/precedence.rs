@@ -1,6 +1,6 @@
 //! Which route gets a request, and why the others did not.
 
-use super::world::{Request, absent, equal, methods, present, regex, routes, rule, table};
+use super::world::{Request, absent, equal, methods, present, regex, rule, shared, table};
 use crate::route::{HostPattern, Matching, PathRefused, RouteTable, Rule, normalise};
 
 /// For each path, the template that must take it (`""`: none), whatever the order of the templates.
@@ -187,7 +187,7 @@ fn a_preflight_follows_the_request_it_announces() {
 fn case_and_trailing_slash_can_be_made_not_to_count() {
     let matching = Matching { case_insensitive: true, ignore_trailing_slash: true, ..Matching::default() };
     let rules = vec![rule(&["/Api/Users/"]), rule(&["/api/{id}.JSON"]), rule(&["/x/{*rest}"]), rule(&["/"])];
-    let table = RouteTable::build(&routes(rules), matching).expect("the routes are told apart");
+    let table = RouteTable::build(&shared(rules), matching).expect("the routes are told apart");
     for (path, expected) in
         [("/API/users", 0), ("/api/USERS/", 0), ("/api/A.json/", 1), ("/X", 2), ("/x/", 2), ("/", 3)]
     {

@@ -5,10 +5,8 @@ use std::sync::Arc;
 use http::Method;
 
 use crate::message::Fields;
-use crate::migration::{Dial, Percent, Policy, SafeCalls, Stage};
 use crate::route::{
-    AnswerEdits, Condition, ConditionKind, Facts, HostPattern, Matching, MethodSet, Rewrite, Route, RouteTable, Rule,
-    Template, normalise,
+    Condition, ConditionKind, Facts, HostPattern, Matching, MethodSet, RouteTable, Rule, Template, normalise,
 };
 
 /// A route that takes these paths and asks nothing else.
@@ -45,46 +43,12 @@ pub(super) fn regex(name: &str, pattern: &str) -> Condition {
     Condition { name: name.into(), kind: ConditionKind::Regex(pattern.parse().expect("a regex")) }
 }
 
-pub(super) fn route(name: &str, rule: Rule) -> Arc<Route> {
-    Arc::new(Route {
-        name: name.into(),
-        rule,
-        policy: Policy {
-            dial: Dial { stage: Stage::Monolith, weight: Percent::NOBODY },
-            service: None,
-            variants: Vec::new(),
-            sticky: Vec::new(),
-            issue_cookie: false,
-            cohort: name.into(),
-            pin: None,
-            fallback: None,
-            shadow: None,
-            safe_calls: SafeCalls::default(),
-            shared_cache: false,
-            gate: None,
-            balanced_by_unit: false,
-        },
-        rewrite: Rewrite::default(),
-        answer: AnswerEdits::default(),
-        body_limit: None,
-        buffer: crate::endpoint::Buffering::default(),
-        timeouts: None,
-        redirect: None,
-        call: None,
-        allow: Vec::new(),
-        fault: None,
-        rate_limit: None,
-        jwt: None,
-        identity: crate::route::IdentityRules::default(),
-    })
-}
-
-pub(super) fn routes(rules: Vec<Rule>) -> Vec<Arc<Route>> {
-    rules.into_iter().enumerate().map(|(index, rule)| route(&format!("r{index}"), rule)).collect()
+pub(super) fn shared(rules: Vec<Rule>) -> Vec<Arc<Rule>> {
+    rules.into_iter().map(Arc::new).collect()
 }
 
 pub(super) fn table(rules: Vec<Rule>) -> RouteTable {
-    RouteTable::build(&routes(rules), Matching::default()).expect("the routes are told apart")
+    RouteTable::build(&shared(rules), Matching::default()).expect("the routes are told apart")
 }
 
 #[derive(Debug, Clone)]

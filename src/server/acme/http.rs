@@ -57,11 +57,11 @@ async fn ask(
     let mut response = fetch::fetch_from(&url, &head, body, trust).await.map_err(other)?;
     let text = response.body(LARGEST).await.map_err(|fault| other(fault.into()))?;
     let text = text.ok_or_else(|| other(FetchError::TooLarge))?;
-    let mut answer = http::Response::builder().status(response.head.status);
+    let mut built = http::Response::builder().status(response.head.status);
     for (name, value) in response.head.fields.iter() {
-        answer = answer.header(name, value);
+        built = built.header(name, value);
     }
-    let (parts, ()) = answer.body(())?.into_parts();
+    let (parts, ()) = built.body(())?.into_parts();
     Ok(BytesResponse { parts, body: Box::new(Bytes::from(text)) })
 }
 

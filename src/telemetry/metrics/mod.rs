@@ -1,6 +1,5 @@
 //! The metrics of contract section 5: the series of each part, and the page that Prometheus reads.
 
-mod answers;
 mod described;
 mod edge;
 mod families;
@@ -10,6 +9,7 @@ mod history;
 mod process;
 mod progress;
 mod queue;
+mod responses;
 mod route;
 mod series;
 mod window;

@@ -83,7 +83,7 @@ impl RouteMeters {
         seconds: f64,
     ) {
         let answered = self.side(side.into());
-        answered.answers[self.stage as usize].get_or_init(Box::default).count(method, code.into());
+        answered.responses[self.stage as usize].get_or_init(Box::default).count(method, code.into());
         self.side(assigned.into()).seconds.observe(&self.bounds, seconds);
     }
 

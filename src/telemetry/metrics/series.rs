@@ -6,10 +6,10 @@ use std::time::Instant;
 
 use parking_lot::Mutex;
 
-use super::answers::AnswerCounts;
 use super::fields::FieldCounts;
 use super::histogram::Histogram;
 use super::history::History;
+use super::responses::ResponseCounts;
 use super::words::Words;
 use crate::message::ResultCode;
 use crate::migration::Stage;
@@ -120,7 +120,7 @@ pub(crate) struct Moves {
 pub(crate) struct SideSeries {
     pub(crate) name: Arc<str>,
     /// By stage: each counts under the stage that was in force.
-    pub(crate) answers: [OnceLock<Box<AnswerCounts>>; Stage::ALL.len()],
+    pub(crate) responses: [OnceLock<Box<ResponseCounts>>; Stage::ALL.len()],
     pub(crate) seconds: Histogram,
     pub(crate) errors: Words,
     /// The side's upstream is the monolith: a variant can be, too.
@@ -144,7 +144,7 @@ impl SideSeries {
     pub(crate) fn new(name: &str) -> Arc<Self> {
         Arc::new(Self {
             name: name.into(),
-            answers: Default::default(),
+            responses: Default::default(),
             seconds: Histogram::default(),
             errors: Words::default(),
             is_monolith: AtomicBool::new(false),
@@ -155,7 +155,7 @@ impl SideSeries {
     }
 
     pub(crate) fn each_answer(&self, mut visit: impl FnMut(Stage, &'static str, ResultCode, u64)) {
-        for (stage, counts) in Stage::ALL.into_iter().zip(&self.answers) {
+        for (stage, counts) in Stage::ALL.into_iter().zip(&self.responses) {
             if let Some(counts) = counts.get() {
                 counts.each(|method, code, count| visit(stage, method, code, count));
             }

@@ -172,7 +172,7 @@ impl RouteSeries {
 impl SideSeries {
     /// Anything was ever counted.
     fn was_asked(&self) -> bool {
-        self.seconds.counts().is_some() || self.answers.iter().any(|stage| stage.get().is_some())
+        self.seconds.counts().is_some() || self.responses.iter().any(|stage| stage.get().is_some())
     }
 
     fn counters(&self) -> Vec<u64> {

@@ -1,6 +1,5 @@
 //! The way to the collector: OTLP over HTTP/1.1, or gRPC over HTTP/2.
 
-use std::fmt;
 use std::io;
 use std::time::{Duration, Instant};
 
@@ -62,20 +61,14 @@ impl Address {
 }
 
 /// Why a batch was not taken.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub(super) enum Refusal {
     /// It may be taken later.
+    #[error("{0}")]
     Unreachable(String),
     /// It will never be taken.
+    #[error("{0}")]
     Final(String),
-}
-
-impl fmt::Display for Refusal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Unreachable(why) | Self::Final(why) => f.write_str(why),
-        }
-    }
 }
 
 impl From<AskError> for Refusal {

@@ -68,14 +68,14 @@ fn query(service: &str, tag: Option<&str>, index: u64) -> String {
 }
 
 async fn ask(base: &Url, path: &str, limit: Duration) -> Result<(Vec<Listing>, u64), FetchError> {
-    let (head, answer) = fetch::json(base, Method::GET, path, None, limit).await?;
+    let (head, response) = fetch::json(base, Method::GET, path, None, limit).await?;
     let header = |name: &str| head.fields.text(name);
     if header("x-consul-knownleader") == Some("false") {
         return Err(FetchError::NotUnderstood("the cluster has no leader".to_owned()));
     }
     let index = header("x-consul-index").and_then(|index| index.parse().ok());
     let index = index.ok_or_else(|| FetchError::NotUnderstood("X-Consul-Index is missing".to_owned()))?;
-    let instances = answer.as_array().ok_or_else(|| FetchError::NotUnderstood("an array was expected".to_owned()))?;
+    let instances = response.as_array().ok_or_else(|| FetchError::NotUnderstood("an array was expected".to_owned()))?;
     // One instance that cannot be read makes the answer useless: half a list would take endpoints away.
     let list: Option<Vec<_>> = instances.iter().map(instance).collect();
     Ok((list.ok_or_else(|| FetchError::NotUnderstood("an instance has no address and port".to_owned()))?, index))

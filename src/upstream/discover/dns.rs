@@ -110,8 +110,8 @@ async fn services(
     sink: &mut Sink,
 ) -> Result<(Carried, Duration), Unresolved> {
     let asked = resolver.as_ref().map_err(Clone::clone)?;
-    let answer = asked.srv_lookup(name).await?;
-    let records: Vec<_> = answer
+    let response = asked.srv_lookup(name).await?;
+    let records: Vec<_> = response
         .answers()
         .iter()
         .filter_map(|record| match &record.data {
@@ -160,9 +160,9 @@ async fn look_up(
     name: &str,
 ) -> Result<(Vec<IpAddr>, Duration), Unresolved> {
     let resolver = resolver.as_ref().map_err(Clone::clone)?;
-    let answer = resolver.lookup_ip(name).await?;
-    let lifetime = answer.as_lookup().answers().iter().map(|record| seconds(record.ttl)).min().unwrap_or(SHORTEST);
-    let mut ips: Vec<IpAddr> = answer.iter().collect();
+    let response = resolver.lookup_ip(name).await?;
+    let lifetime = response.as_lookup().answers().iter().map(|record| seconds(record.ttl)).min().unwrap_or(SHORTEST);
+    let mut ips: Vec<IpAddr> = response.iter().collect();
     ips.sort_by_key(|ip| (ip.is_ipv6(), *ip));
     ips.dedup();
     if ips.is_empty() { Err(Unresolved::NoAddress) } else { Ok((ips, lifetime)) }

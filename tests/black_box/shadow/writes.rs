@@ -5,7 +5,7 @@ use multilith::compile::compile;
 use multilith::endpoint::UpstreamId;
 use multilith::message::Fields;
 use multilith::migration::{
-    Breaker, CopyDecision, Dial, Given, Percent, Policy, SafeCalls, Shadow, Stage, WriteCopies, decide,
+    BreakerState, CopyDecision, DecisionInput, Dial, Percent, Policy, SafeCalls, Shadow, Stage, WriteCopies, decide,
 };
 use multilith::reload::environment;
 use multilith::route::{Facts, HeaderEdits, MethodSet};
@@ -27,10 +27,10 @@ fn copies(policy: &Policy, mut look: impl FnMut(&Method, CopyDecision)) {
     for method in methods() {
         for (upgrade, monolith_only) in [(false, false), (true, false), (false, true)] {
             for (breaker, forced) in [
-                (Breaker::Closed, None),
-                (Breaker::Open, None),
-                (Breaker::Probing, Some("monolith")),
-                (Breaker::Closed, Some("service")),
+                (BreakerState::Closed, None),
+                (BreakerState::Open, None),
+                (BreakerState::Probing, Some("monolith")),
+                (BreakerState::Closed, Some("service")),
             ] {
                 for fresh in [1, 2, 3, 4, 5, 6] {
                     let facts = Facts {
@@ -44,7 +44,7 @@ fn copies(policy: &Policy, mut look: impl FnMut(&Method, CopyDecision)) {
                         upgrade,
                     };
                     let (dial, sample) = (policy.dial, 0);
-                    let given = Given { facts: &facts, dial, monolith_only, breaker, forced, fresh, sample };
+                    let given = DecisionInput { facts: &facts, dial, monolith_only, breaker, forced, fresh, sample };
                     let copy = decide(policy, &given).copy;
                     if upgrade || monolith_only {
                         assert!(!matches!(copy, CopyDecision::To(_)), "{method} {upgrade} {monolith_only}");

@@ -3,13 +3,13 @@
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, COOKIE};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
-use multilith::compare::{Answer, Body, ComparedRequest, Outcome, Rules, compare};
+use multilith::compare::{Body, ComparedRequest, ComparedResponse, Outcome, Rules, compare};
 
 /// Held by the request; what is kept of a comparison holds none of them.
 pub const SECRETS: [&str; 2] = ["tok-5up3r-s3cret", "sess-0123456789"];
 
 /// An answer of 200 with this body.
-pub fn answer(media: &'static str, coding: &'static str, body: &[u8]) -> Answer {
+pub fn answer(media: &'static str, coding: &'static str, body: &[u8]) -> ComparedResponse {
     let mut headers = HeaderMap::new();
     for (name, value) in [(CONTENT_TYPE, media), (CONTENT_ENCODING, coding)] {
         if !value.is_empty() {
@@ -17,7 +17,7 @@ pub fn answer(media: &'static str, coding: &'static str, body: &[u8]) -> Answer 
         }
     }
     let body = if body.is_empty() { Body::None } else { Body::Whole(Bytes::copy_from_slice(body)) };
-    Answer { status: StatusCode::OK, headers, body }
+    ComparedResponse { status: StatusCode::OK, headers, body }
 }
 
 /// Those of the request, with secrets.
@@ -29,7 +29,7 @@ pub fn headers_of_request() -> HeaderMap {
 }
 
 /// The comparison of two answers to one request.
-pub fn compared(a: &Answer, b: &Answer, rules: &Rules) -> Outcome {
+pub fn compared(a: &ComparedResponse, b: &ComparedResponse, rules: &Rules) -> Outcome {
     let headers = headers_of_request();
     let request = ComparedRequest { method: &Method::GET, target: "/?p=1", headers: &headers, body: b"" };
     compare(&request, a, b, rules)

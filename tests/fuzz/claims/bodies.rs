@@ -6,7 +6,9 @@
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use multilith::compare::{Answer, ComparisonResult, Evidence, Learned, NOISE_KNOWN_AFTER, Report, Rules, Took};
+use multilith::compare::{
+    ComparedResponse, ComparisonResult, Evidence, Learned, NOISE_KNOWN_AFTER, Report, Rules, Took,
+};
 
 use super::answers::{answer, compared};
 
@@ -99,12 +101,12 @@ fn cut(input: &[u8]) -> Option<(u8, [&[u8]; 2])> {
     Some((*kind, [&bodies[..middle], bodies.get(middle + 1..).unwrap_or_default()]))
 }
 
-fn both(media: &'static str, bodies: [&[u8]; 2]) -> [Answer; 2] {
+fn both(media: &'static str, bodies: [&[u8]; 2]) -> [ComparedResponse; 2] {
     bodies.map(|body| answer(media, "", body))
 }
 
 /// The verdict, which is the same from either side.
-fn judged(a: &Answer, b: &Answer) -> ComparisonResult {
+fn judged(a: &ComparedResponse, b: &ComparedResponse) -> ComparisonResult {
     let (there, back) = (compared(a, b, &RULES), compared(b, a, &RULES));
     assert_eq!(there.verdict(), back.verdict(), "not symmetric: {there:?} {back:?}");
     let took = Took { control: Duration::from_millis(3), candidate: Duration::from_millis(2) };
@@ -118,7 +120,7 @@ fn judged(a: &Answer, b: &Answer) -> ComparisonResult {
     there.verdict()
 }
 
-fn same(a: &Answer, b: &Answer, why: &str) {
+fn same(a: &ComparedResponse, b: &ComparedResponse, why: &str) {
     let outcome = compared(a, b, &RULES);
     assert_eq!(outcome.verdict(), ComparisonResult::Match, "{why}: {outcome:?}");
 }

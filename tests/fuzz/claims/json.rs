@@ -9,8 +9,8 @@ use std::time::Duration;
 use http::Method;
 use http::header::CONTENT_TYPE;
 use multilith::compare::{
-    Answer, ComparedRequest, ComparisonResult, Evidence, FieldPath, KeptExchange, Learned, OTHER, Outcome, Report,
-    Rules, Took, WrittenRules,
+    ComparedRequest, ComparedResponse, ComparisonResult, Evidence, FieldPath, KeptExchange, Learned, OTHER, Outcome,
+    Report, Rules, Took, WrittenRules,
 };
 use multilith::migration::Examples;
 use serde_json::Value;
@@ -82,7 +82,7 @@ pub fn hold(input: &[u8]) {
 }
 
 /// What is said of the differences can be written down, read again, and shown.
-fn told(outcome: &Outcome, control: &Answer, rules: &Rules) {
+fn told(outcome: &Outcome, control: &ComparedResponse, rules: &Rules) {
     for difference in &outcome.differences {
         let field = &difference.field;
         assert!(field == OTHER || FieldPath::parse(field).is_ok_and(|path| path.to_string() == *field), "{field:?}");

@@ -8,10 +8,9 @@ use std::sync::Arc;
 
 use http::Method;
 use multilith::message::Fields;
-use multilith::migration::{Dial, Percent, Policy, SafeCalls, Stage};
 use multilith::route::{
-    AnswerEdits, Facts, HostPattern, Matching, MethodSet, PathRefused, PathRewrite, Rewrite, Route, RouteTable, Rule,
-    Segment, Template, TemplateError, linear, normalise_bytes,
+    Facts, HostPattern, Matching, MethodSet, PathRefused, PathRewrite, RouteTable, Rule, Segment, Template,
+    TemplateError, linear, normalise_bytes,
 };
 
 pub fn hold(input: &[u8]) {
@@ -44,8 +43,8 @@ pub fn hold(input: &[u8]) {
         captured(template, normal.as_str(), matching, rewrites);
     }
 
-    let routes: Vec<_> = rules.into_iter().enumerate().map(|(number, rule)| route(number, rule)).collect();
-    let Ok(table) = RouteTable::build(&routes, matching) else { return };
+    let rules: Vec<_> = rules.into_iter().map(Arc::new).collect();
+    let Ok(table) = RouteTable::build(&rules, matching) else { return };
     let headers = Fields::new();
     let facts = Facts {
         method: &method,
@@ -60,11 +59,11 @@ pub fn hold(input: &[u8]) {
     let found = table.find(&facts);
     assert_eq!(
         found.map(|it| it.route),
-        linear(&routes, &facts, matching).map(|it| it.route),
+        linear(&rules, &facts, matching).map(|it| it.route),
         "search and order differ"
     );
     let raw = normal.undotted().unwrap_or(normal.as_str());
-    let unresolved = linear(&routes, &Facts { path: raw, ..facts }, matching).map(|it| it.route);
+    let unresolved = linear(&rules, &Facts { path: raw, ..facts }, matching).map(|it| it.route);
     let selected = table.select(&facts, &normal).map(|it| it.map(|it| it.route));
     let expected = if unresolved == found.map(|it| it.route) { Ok(unresolved) } else { Err(PathRefused::OtherRoute) };
     assert_eq!(selected, expected);
@@ -166,41 +165,6 @@ fn captured<'a>(template: &Template, path: &str, matching: Matching, rewrites: i
             }
         }
     }
-}
-
-fn route(number: usize, rule: Rule) -> Arc<Route> {
-    let name: Arc<str> = format!("r{number}").into();
-    Arc::new(Route {
-        name: Arc::clone(&name),
-        rule,
-        policy: Policy {
-            dial: Dial { stage: Stage::Monolith, weight: Percent::NOBODY },
-            service: None,
-            variants: Vec::new(),
-            sticky: Vec::new(),
-            issue_cookie: false,
-            cohort: (&*name).into(),
-            pin: None,
-            fallback: None,
-            shadow: None,
-            safe_calls: SafeCalls::default(),
-            shared_cache: false,
-            gate: None,
-            balanced_by_unit: false,
-        },
-        rewrite: Rewrite::default(),
-        answer: AnswerEdits::default(),
-        body_limit: None,
-        buffer: multilith::endpoint::Buffering::default(),
-        timeouts: None,
-        redirect: None,
-        call: None,
-        allow: Vec::new(),
-        fault: None,
-        rate_limit: None,
-        jwt: None,
-        identity: multilith::route::IdentityRules::default(),
-    })
 }
 
 /// The second reading: segment by segment, with everything allocated. The path, and the path with its dot segments if it

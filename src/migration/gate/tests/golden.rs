@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::migration::gate::evalue::{Bets, Count, Direction, log_e, log_e_one, project};
+use crate::migration::gate::evalue::{Bets, Direction, Proportion, log_e, log_e_one, project};
 use crate::migration::gate::metric::{Against, Comparison, Prediction, Seen};
 use crate::migration::gate::overdispersion::{Dispersion, GROUPS, Groups};
 use crate::migration::gate::wealth::Wealth;
@@ -29,7 +29,7 @@ fn e_values_are_the_golden_ones() {
         let (a0, b0) = project(of("nm"), of("ns"), of("a"), of("b"), of("margin"));
         close(a0, of("a0"), &entry);
         close(b0, of("b0"), &entry);
-        let (monolith, service) = (Count::new(of("km"), of("nm")), Count::new(of("ks"), of("ns")));
+        let (monolith, service) = (Proportion::new(of("km"), of("nm")), Proportion::new(of("ks"), of("ns")));
         close(log_e(monolith, service, of("a"), of("b"), of("margin")), of("log_e"), &entry);
     }
 }
@@ -42,7 +42,7 @@ fn evidence_over_time_is_the_golden_one() {
         let [nm, km, ns, ks] = tick[..] else { panic!("four numbers: {entry}") };
         let a = number(&entry, "a");
         let bets = Bets::by_margin(Direction::Worse, a, 0.005);
-        wealth.tick(&bets, Dispersion::NONE, |b| log_e(Count::new(km, nm), Count::new(ks, ns), a, b, 0.005));
+        wealth.tick(&bets, Dispersion::NONE, |b| log_e(Proportion::new(km, nm), Proportion::new(ks, ns), a, b, 0.005));
         close(wealth.total(), number(&entry, "total"), &entry);
     }
 }
@@ -54,9 +54,12 @@ fn the_requests_that_a_proof_takes_are_the_golden_ones() {
         let mut test = Comparison::new(Against::Margin(margin), 0.5);
         let mut requests = 0.0;
         while test.better.total() < 1.0 / number(&entry, "alpha") {
-            let service = Count::new(10.0 * base, 10.0);
-            let seen =
-                Seen { monolith: Count::new(990.0 * base, 990.0), service_worse: service, service_better: service };
+            let service = Proportion::new(10.0 * base, 10.0);
+            let seen = Seen {
+                monolith: Proportion::new(990.0 * base, 990.0),
+                service_worse: service,
+                service_better: service,
+            };
             test.tick(seen);
             requests += 10.0;
         }
@@ -92,7 +95,7 @@ fn without_a_mismatch_the_golden_number_of_comparisons_proves_the_limit() {
     let mut compared = 0.0;
     while wealth.total() < 1.0 / number(entry, "alpha") {
         let bets = Bets::by_limit(Direction::Better, 0.001);
-        wealth.tick(&bets, Dispersion::NONE, |bet| log_e_one(Count::new(0.0, 50.0), bet, 0.001));
+        wealth.tick(&bets, Dispersion::NONE, |bet| log_e_one(Proportion::new(0.0, 50.0), bet, 0.001));
         compared += 50.0;
     }
     close(compared, number(entry, "median_comparisons"), entry);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 
-use crate::migration::gate::evalue::{Bets, Count, Direction, log_e};
+use crate::migration::gate::evalue::{Bets, Direction, Proportion, log_e};
 use crate::migration::gate::metric::{Against, Comparison, Seen};
 use crate::migration::gate::overdispersion::{GROUPS, Groups};
 use crate::migration::gate::{Circumstances, Discordant, Gate, Judge, Metric, Needs, Ruling, Scene, Tick, Verdict};
@@ -30,7 +30,7 @@ fn expectation(sizes: (u32, u32), truth: (f64, f64), a: f64, b: f64, margin: f64
         for (ks, ln_ps) in (0_u32..).zip(&service) {
             let ln_p = ln_pm + ln_ps;
             if ln_p > -60.0 {
-                let count = |k: u32, n: u32| Count::new(f64::from(k), f64::from(n));
+                let count = |k: u32, n: u32| Proportion::new(f64::from(k), f64::from(n));
                 expected += (ln_p + log_e(count(km, sizes.0), count(ks, sizes.1), a, b, margin)).exp();
             }
         }
@@ -69,8 +69,8 @@ fn no_bet_has_an_expectation_above_one_while_its_hypothesis_holds() {
 }
 
 fn seen(km: u32, nm: u32, ks: u32, ns: u32) -> Seen {
-    let service = Count::new(f64::from(ks), f64::from(ns));
-    Seen { monolith: Count::new(f64::from(km), f64::from(nm)), service_worse: service, service_better: service }
+    let service = Proportion::new(f64::from(ks), f64::from(ns));
+    Seen { monolith: Proportion::new(f64::from(km), f64::from(nm)), service_worse: service, service_better: service }
 }
 
 proptest! {
@@ -78,9 +78,9 @@ proptest! {
 
     #[test]
     fn silence_of_a_side_is_worth_exactly_nothing(k in 0_u32..50, more in 0_u32..50, a in 0.001..0.5, b in 0.001..0.9) {
-        let some = Count::new(f64::from(k), f64::from(k + more));
-        prop_assert_eq!(log_e(some, Count::default(), a, b, 0.005).to_bits(), 0.0_f64.to_bits());
-        prop_assert_eq!(log_e(Count::default(), some, a, b, 0.005).to_bits(), 0.0_f64.to_bits());
+        let some = Proportion::new(f64::from(k), f64::from(k + more));
+        prop_assert_eq!(log_e(some, Proportion::default(), a, b, 0.005).to_bits(), 0.0_f64.to_bits());
+        prop_assert_eq!(log_e(Proportion::default(), some, a, b, 0.005).to_bits(), 0.0_f64.to_bits());
     }
 
     #[test]
@@ -106,7 +106,7 @@ proptest! {
     #[test]
     fn the_order_of_two_ticks_does_not_change_what_they_prove_together(x in (0_u32..9, 0_u32..9), y in (0_u32..9, 0_u32..9)) {
         let of = |(km, ks): (u32, u32)| {
-            log_e(Count::new(f64::from(km), 100.0), Count::new(f64::from(ks), 10.0), 0.002, 0.012, 0.005)
+            log_e(Proportion::new(f64::from(km), 100.0), Proportion::new(f64::from(ks), 10.0), 0.002, 0.012, 0.005)
         };
         prop_assert!((of(x) + of(y) - (of(y) + of(x))).abs() < 1e-12);
     }

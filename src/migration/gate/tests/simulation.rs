@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use crate::migration::gate::evalue::Count;
+use crate::migration::gate::evalue::Proportion;
 use crate::migration::gate::metric::{Against, Comparison, Metric, Seen};
 use crate::migration::gate::{Gate, Judge, Scene};
 
@@ -53,14 +53,14 @@ fn roll_out(random: &mut Random, monolith: f64, service: f64) -> (End, u32) {
     let (mut step, mut requests) = (0, 0.0);
     for tick in 1..=4 * 360 {
         let ns = 1000 * u32::from(gate.weight_of(step).buckets()) / 10_000;
-        let mut seen = [Count::default(); 2];
+        let mut seen = [Proportion::default(); 2];
         for (side, (n, p)) in [(1000 - ns, monolith), (ns, service)].into_iter().enumerate() {
             let mut failed = [0_u32; 64];
             // A request belongs to the group of its number.
             random.binomial(n, p, |request| failed[(request % 64) as usize] += 1);
             let asked = (0..64).map(|group| n / 64 + u32::from(group < n % 64));
             test.groups(side).add(asked, failed);
-            seen[side] = Count::new(f64::from(failed.iter().sum::<u32>()), f64::from(n));
+            seen[side] = Proportion::new(f64::from(failed.iter().sum::<u32>()), f64::from(n));
         }
         requests += seen[1].of;
         test.tick(Seen { monolith: seen[0], service_worse: seen[1], service_better: seen[1] });

@@ -1,7 +1,6 @@
 //! One container of a list: whether it serves, and where it can be reached.
 
 use std::collections::BTreeSet;
-use std::fmt;
 
 use serde_json::Value;
 
@@ -21,40 +20,25 @@ pub(super) struct Container<'a> {
 }
 
 /// Why its address is not known.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(super) enum NoAddress {
+    #[error("its label `{0}` is `{1}`")]
     BadLabel(&'static str, String),
+    #[error("it exposes no port: the label `{PORT}` or the key `port` names one")]
     NoPort,
+    #[error("it exposes several ports ({}): the label `{PORT}` or the key `port` names one", joined(.0))]
     SeveralPorts(BTreeSet<u16>),
+    #[error("it is not in the network `{0}`")]
     NoNetwork(String),
+    #[error("it is in several networks ({}): the label `{NETWORK}` or the key `network` names one", .0.join(", "))]
     SeveralNetworks(Vec<String>),
     /// Its networks have no address of it, and the port is not published.
+    #[error("it has no address in a network and does not publish port {0}: the label `{ADDRESS}` names where it is")]
     Unreachable(u16),
 }
 
-impl fmt::Display for NoAddress {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::BadLabel(label, text) => write!(f, "its label `{label}` is `{text}`"),
-            Self::NoPort => write!(f, "it exposes no port: the label `{PORT}` or the key `port` names one"),
-            Self::SeveralPorts(ports) => {
-                let ports = ports.iter().map(u16::to_string).collect::<Vec<_>>().join(", ");
-                write!(f, "it exposes several ports ({ports}): the label `{PORT}` or the key `port` names one")
-            }
-            Self::NoNetwork(network) => write!(f, "it is not in the network `{network}`"),
-            Self::SeveralNetworks(networks) => {
-                let networks = networks.join(", ");
-                write!(
-                    f,
-                    "it is in several networks ({networks}): the label `{NETWORK}` or the key `network` names one"
-                )
-            }
-            Self::Unreachable(port) => write!(
-                f,
-                "it has no address in a network and does not publish port {port}: the label `{ADDRESS}` names where it is"
-            ),
-        }
-    }
+fn joined(ports: &BTreeSet<u16>) -> String {
+    ports.iter().map(u16::to_string).collect::<Vec<_>>().join(", ")
 }
 
 impl<'a> Container<'a> {
@@ -166,7 +150,7 @@ mod tests {
     use super::*;
 
     /// The address and the weight, or why there is none. `more` is laid over a usual container.
-    fn found(more: &Value, network: Option<&str>, port: Option<u16>) -> Result<String, String> {
+    fn found(more: &Value, network: Option<&str>, port: Option<u16>) -> Result<String, NoAddress> {
         let mut value = json!({
             "Id": "f00", "Names": ["/users-1"], "State": "running", "Status": "Up 2 minutes", "Labels": {},
             "Ports": [{ "PrivatePort": 8080, "Type": "tcp" }],
@@ -177,7 +161,7 @@ mod tests {
         }
         let of = DockerContainers { label: "a=b".into(), socket: "/s".into(), network: network.map(Into::into), port };
         let container = Container::read(&value).expect("a container");
-        let listing = container.listing(&of).map_err(|why| why.to_string())?;
+        let listing = container.listing(&of)?;
         Ok(format!("{} {} {}", listing.key, listing.address, listing.weight))
     }
 
@@ -236,7 +220,7 @@ mod tests {
             (json!({ "Labels": { "multilith.weight": "-1" } }), None, "its label `multilith.weight` is `-1`"),
             (json!({ "Labels": { "multilith.address": "a" } }), None, "its label `multilith.address` is `a`"),
         ] {
-            let why = found(&more, network, None).expect_err("no address");
+            let why = found(&more, network, None).expect_err("no address").to_string();
             assert!(why.contains(part), "{more}: {why}");
         }
     }

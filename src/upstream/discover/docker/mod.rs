@@ -104,10 +104,10 @@ impl Follower<'_> {
     async fn list(&mut self, look: Look) -> Result<(), End> {
         let filters = json!({ "label": [&*self.of.label] }).to_string();
         let path = format!("/containers/json?filters={}", percent_encoded(&filters));
-        let (_, answer) = fetch::json(&self.url, Method::GET, &path, None, ANSWER).await?;
+        let (_, response) = fetch::json(&self.url, Method::GET, &path, None, ANSWER).await?;
         let not_understood = || FetchError::NotUnderstood("a list of containers was expected".to_owned());
         let containers: Option<Vec<_>> =
-            answer.as_array().ok_or_else(not_understood)?.iter().map(Container::read).collect();
+            response.as_array().ok_or_else(not_understood)?.iter().map(Container::read).collect();
         let mut list = Vec::new();
         for container in containers.ok_or_else(not_understood)?.iter().filter(|container| container.serves()) {
             match container.listing(self.of) {

@@ -100,10 +100,10 @@ impl Follower<'_> {
     }
 
     async fn list(&mut self, api: &Api) -> Result<(), End> {
-        let answer = api.list().await.map_err(End::Trouble)?;
+        let response = api.list().await.map_err(End::Trouble)?;
         let not_understood = |why: &str| End::Trouble(FetchError::NotUnderstood(why.to_owned()).into());
-        let version = version_of(&answer).ok_or_else(|| not_understood("the list has no version"))?;
-        let items = answer["items"].as_array().ok_or_else(|| not_understood("the list has no items"))?;
+        let version = version_of(&response).ok_or_else(|| not_understood("the list has no version"))?;
+        let items = response["items"].as_array().ok_or_else(|| not_understood("the list has no items"))?;
         // One that cannot be read makes the list useless: half a list would take endpoints away.
         let slices: Option<BTreeMap<_, _>> = items.iter().map(Slice::read).collect();
         self.slices = slices.ok_or_else(|| not_understood("an EndpointSlice has no name or type"))?;

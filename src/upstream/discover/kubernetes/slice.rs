@@ -1,7 +1,6 @@
 //! Reads `EndpointSlices`: which addresses of a service may be asked, at which port.
 
 use std::collections::BTreeMap;
-use std::fmt;
 
 use serde_json::Value;
 
@@ -26,26 +25,18 @@ struct SliceEndpoint {
 }
 
 /// Why there is no list.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(super) enum NoPort {
     /// None of this name or number; those that there are.
+    #[error("its endpoints have no port {}, {}", .0, others(.1))]
     Unknown(String, Vec<String>),
     /// None is asked for, and there are several.
+    #[error("its endpoints have several ports ({}): name one, as in `port = \"http\"`", .0.join(", "))]
     Several(Vec<String>),
 }
 
-impl fmt::Display for NoPort {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Unknown(asked, there) if there.is_empty() => {
-                write!(f, "its endpoints have no port {asked}, and no other")
-            }
-            Self::Unknown(asked, there) => write!(f, "its endpoints have no port {asked}, but {}", there.join(", ")),
-            Self::Several(there) => {
-                write!(f, "its endpoints have several ports ({}): name one, as in `port = \"http\"`", there.join(", "))
-            }
-        }
-    }
+fn others(there: &[String]) -> String {
+    if there.is_empty() { "and no other".to_owned() } else { format!("but {}", there.join(", ")) }
 }
 
 impl Slice {
@@ -160,9 +151,9 @@ mod tests {
     }
 
     /// Addresses, or why there are none.
-    fn listed(slices: &[Value], port: Option<&ServicePort>, family: Option<AddressFamily>) -> Result<String, String> {
+    fn listed(slices: &[Value], port: Option<&ServicePort>, family: Option<AddressFamily>) -> Result<String, NoPort> {
         let slices = slices.iter().map(|slice| Slice::read(slice).expect("a slice")).collect();
-        let list = endpoints(&slices, port, family).map_err(|why| why.to_string())?;
+        let list = endpoints(&slices, port, family)?;
         Ok(list.iter().map(|listing| listing.address.to_string()).collect::<Vec<_>>().join(" "))
     }
 
@@ -229,9 +220,9 @@ mod tests {
         assert_eq!(with(&two, named("admin")).as_deref(), Ok("10.0.0.1:9000"));
         assert_eq!(with(&two, Some(ServicePort::Number(80))).as_deref(), Ok("10.0.0.1:80"));
         assert_eq!(with(&json!([{ "port": 8080 }]), None).as_deref(), Ok("10.0.0.1:8080"));
-        let why = with(&two, None).expect_err("there are two");
+        let why = with(&two, None).expect_err("there are two").to_string();
         assert!(why.contains("several ports (`admin` (9000), `http` (80))"), "{why}");
-        let why = with(&two, named("dns")).expect_err("it is UDP");
+        let why = with(&two, named("dns")).expect_err("it is UDP").to_string();
         assert!(why.contains("no port `dns`, but `admin` (9000), `http` (80)"), "{why}");
         assert!(with(&json!([]), None).is_err());
     }

@@ -67,7 +67,7 @@ fn has_timed_out(payload: &[u8]) -> bool {
 fn payload_response(version: EventVersion, payload: Bytes, method: &Method) -> Option<Answered> {
     let value: Value = serde_json::from_slice(&payload).ok()?;
     match (value, version) {
-        (Value::Object(answer), _) if answer.contains_key("statusCode") => formed(&answer, version, method),
+        (Value::Object(response), _) if response.contains_key("statusCode") => formed(&response, version, method),
         (_, EventVersion::V1) => None,
         (_, EventVersion::V2) => {
             let mut head = ResponseHead::new(StatusCode::OK);
@@ -77,8 +77,8 @@ fn payload_response(version: EventVersion, payload: Bytes, method: &Method) -> O
     }
 }
 
-fn formed(answer: &Map<String, Value>, version: EventVersion, method: &Method) -> Option<Answered> {
-    let status = match &answer["statusCode"] {
+fn formed(response: &Map<String, Value>, version: EventVersion, method: &Method) -> Option<Answered> {
+    let status = match &response["statusCode"] {
         Value::Number(number) => u16::try_from(number.as_u64()?).ok()?,
         Value::String(text) => text.parse().ok()?,
         _ => return None,
@@ -87,10 +87,10 @@ fn formed(answer: &Map<String, Value>, version: EventVersion, method: &Method) -
     let mut head = ResponseHead::new(status);
     let empty = Map::new();
     let several = match version {
-        EventVersion::V1 => object(answer.get("multiValueHeaders"), &empty)?,
+        EventVersion::V1 => object(response.get("multiValueHeaders"), &empty)?,
         EventVersion::V2 => &empty,
     };
-    for (name, value) in object(answer.get("headers"), &empty)? {
+    for (name, value) in object(response.get("headers"), &empty)? {
         if !several.keys().any(|known| known.eq_ignore_ascii_case(name)) {
             append(&mut head, name, value)?;
         }
@@ -100,13 +100,13 @@ fn formed(answer: &Map<String, Value>, version: EventVersion, method: &Method) -
             append(&mut head, name, value)?;
         }
     }
-    if let (EventVersion::V2, Some(cookies)) = (version, answer.get("cookies").filter(|cookies| !cookies.is_null())) {
+    if let (EventVersion::V2, Some(cookies)) = (version, response.get("cookies").filter(|cookies| !cookies.is_null())) {
         for cookie in cookies.as_array()? {
             append(&mut head, "Set-Cookie", cookie)?;
         }
     }
-    let encoded = answer.get("isBase64Encoded").and_then(Value::as_bool).unwrap_or(false);
-    let body = match answer.get("body") {
+    let encoded = response.get("isBase64Encoded").and_then(Value::as_bool).unwrap_or(false);
+    let body = match response.get("body") {
         None | Some(Value::Null) => Bytes::new(),
         Some(Value::String(text)) if encoded => STANDARD.decode(text).ok()?.into(),
         Some(Value::String(text)) => Bytes::copy_from_slice(text.as_bytes()),

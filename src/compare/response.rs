@@ -44,13 +44,13 @@ impl Body {
 
 /// One side's answer.
 #[derive(Debug, Clone)]
-pub struct Answer {
+pub struct ComparedResponse {
     pub status: StatusCode,
     pub headers: HeaderMap,
     pub body: Body,
 }
 
-impl Answer {
+impl ComparedResponse {
     /// The request's result: of a gRPC call its status, which stands beside the fields of the head.
     #[must_use]
     pub fn result(&self, request: &ComparedRequest<'_>) -> ResultCode {

@@ -15,7 +15,7 @@ const SLOTS: usize = 16;
 #[derive(Debug, Default)]
 // The keys have a cache line to themselves: every core reads them and they hardly ever change, unlike the counts.
 #[repr(C, align(64))]
-pub(crate) struct AnswerCounts {
+pub(crate) struct ResponseCounts {
     /// 0: free. Otherwise 1 + method · 1024 + the code's number.
     keys: [AtomicU32; SLOTS],
     counts: [AtomicU64; SLOTS],
@@ -40,7 +40,7 @@ fn method_index(method: &Method) -> u32 {
     }
 }
 
-impl AnswerCounts {
+impl ResponseCounts {
     /// The number of series stays bounded whatever an upstream invents: a code has few numbers.
     pub(crate) fn count(&self, method: &Method, code: ResultCode) {
         let key = 1 + (method_index(method) << 10 | u32::from(code.number()));
@@ -87,7 +87,7 @@ fn holds(slot: &AtomicU32, key: u32) -> bool {
 mod tests {
     use super::*;
 
-    fn all(counts: &AnswerCounts) -> Vec<(&'static str, u16, u64)> {
+    fn all(counts: &ResponseCounts) -> Vec<(&'static str, u16, u64)> {
         let mut seen = Vec::new();
         counts.each(|method, code, count| seen.push((method, code.number(), count)));
         seen
@@ -95,7 +95,7 @@ mod tests {
 
     #[test]
     fn each_pair_is_counted_by_itself() {
-        let counts = AnswerCounts::default();
+        let counts = ResponseCounts::default();
         for (method, status) in [(Method::GET, 200), (Method::GET, 200), (Method::GET, 404), (Method::POST, 200)] {
             counts.count(&method, status.into());
         }
@@ -104,7 +104,7 @@ mod tests {
 
     #[test]
     fn methods_that_nobody_knows_share_one_series() {
-        let counts = AnswerCounts::default();
+        let counts = ResponseCounts::default();
         for n in 0..1000 {
             counts.count(&Method::from_bytes(format!("M{n}").as_bytes()).unwrap(), 200.into());
         }
@@ -113,7 +113,7 @@ mod tests {
 
     #[test]
     fn every_status_an_upstream_can_invent_stays_bounded() {
-        let counts = AnswerCounts::default();
+        let counts = ResponseCounts::default();
         for status in 0..=u16::MAX {
             counts.count(&Method::GET, status.into());
         }
@@ -122,7 +122,7 @@ mod tests {
 
     #[test]
     fn threads_lose_no_answer() {
-        let counts = AnswerCounts::default();
+        let counts = ResponseCounts::default();
         std::thread::scope(|scope| {
             for _ in 0..4 {
                 scope.spawn(|| (0..2000_u16).for_each(|n| counts.count(&Method::GET, (200 + n % 40).into())));
