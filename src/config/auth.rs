@@ -11,12 +11,12 @@ use super::{CacheBy, EtcdApi, HeaderList, HeaderValues, Limit, Named, OneOrMany}
 table! {
     /// Which requests may pass at all, and what their service is told of the client.
     pub struct Auth {
-        /// A bearer token with a valid signature.
+        /// A bearer token with a valid signature. Default: not asked for.
         jwt: Jwt,
         /// A server that is asked before a service answers or gets a copy: 2xx lets the request pass, anything else is the
-        /// client's answer. It is never asked where the monolith answers.
+        /// client's answer. It is never asked where the monolith answers. Default: none.
         forward: Box<ForwardAuth>,
-        /// What the client shows is exchanged for what the service believes.
+        /// What the client shows is exchanged for what the service believes. Default: not exchanged.
         exchange: Box<TokenExchange>,
     }
 }
@@ -24,20 +24,20 @@ table! {
 table! {
     /// A bearer token with a valid signature. Exactly one of `jwks` and `key`.
     pub struct Jwt {
-        /// URL or file of a key set.
+        /// URL or file of a key set. Required, unless `key` is given.
         jwks: String,
-        /// A public key, PEM, or a shared secret of 32 bytes or more.
+        /// A public key, PEM, or a shared secret of 32 bytes or more. Required, unless `jwks` is given.
         key: super::Secret,
-        /// What `iss` must be.
+        /// What `iss` must be. Default: any.
         issuer: String,
-        /// What `aud` must hold.
+        /// What `aud` must hold; of a list one is enough. Default: any.
         audience: OneOrMany<String>,
         /// Claims that the upstream is given as headers. What a client sends under these names is removed, on every route of a
-        /// service that gets them on one.
+        /// service that gets them on one. Default: none.
         forward: Named<HeaderName>,
         /// Refuse requests without a token. `false`: they pass, without claims; a bad token is refused still. Default: true.
         required: bool,
-        /// Where tokens are named that are no longer valid.
+        /// Where tokens are named that are no longer valid. Default: nowhere.
         revoked: Revoked,
     }
 }
@@ -72,7 +72,7 @@ table! {
         /// `http://host:port/path` or https.
         url: String = required,
         /// Headers of its answer that the service is given. What a client sends under these names is removed, on every route of a
-        /// service that gets them on one.
+        /// service that gets them on one. Default: none.
         headers: HeaderList,
         /// How long an answer 2xx is used again for the same credentials: a session that was ended may pass for so long. `0`: not at
         /// all. Default: `"30s"`.

@@ -25,11 +25,11 @@ const REGEX_BYTES: usize = 1 << 20;
 table! {
     /// A condition that is not plain equality.
     pub struct ConditionTable {
-        /// It must be there, whatever its value.
+        /// It must be there, whatever its value. Required, unless `absent` or `regex` is given.
         present: bool,
-        /// It must not be there.
+        /// It must not be there. Required, unless `present` or `regex` is given.
         absent: bool,
-        /// Its value must match; anchor with `^` and `$`.
+        /// Its value must match; anchor with `^` and `$`. Required, unless `present` or `absent` is given.
         regex: String,
     }
 }

@@ -37,7 +37,7 @@ table! {
         approve: Vec<Item<String>>,
         /// What is done with a service that is surely worse. Default: `"roll-back"`.
         on_fail: OnFail,
-        /// Free text: another one begins the evidence anew and unlatches. CI writes the version here.
+        /// Free text: another one begins the evidence anew and unlatches. CI writes the version here. Default: `""`.
         version: String,
     }
 }

@@ -85,7 +85,7 @@ table! {
     /// routes.toml: a strangler-fig edge proxy in front of a monolith.
     pub struct File {
         /// Other files of the configuration: patterns such as `"routes.d/*.toml"`, or folders, which are their `*.toml`, beside
-        /// this file. A table stands in one of the files only; an included file includes nothing.
+        /// this file. A table stands in one of the files only; an included file includes nothing. Default: none.
         include: Vec<Item<String>>,
         /// The proxy's own listeners and life cycle.
         server: Server,
@@ -112,7 +112,7 @@ table! {
         /// What is measured.
         metrics: Metrics,
         /// Own error pages for browsers, by status (`"503"`) or for all others (`error`): files in which `{status}`, `{reason}`
-        /// and `{request_id}` are filled in. Programs get `application/problem+json` as ever.
+        /// and `{request_id}` are filled in. Programs get `application/problem+json` as ever. Default: none, the proxy's own pages.
         pages: Named<String>,
         /// Defaults of all gates.
         gate: Gate,

@@ -71,7 +71,7 @@ table! {
 table! {
     /// The access log.
     pub struct Logs {
-        /// Default: `"json"`.
+        /// The form of a line; `"off"`: no access log. Default: `"json"`.
         format: LogFormat,
         /// `"stdout"`, `"stderr"` or a path. Default: `"stdout"`.
         output: String,
@@ -107,7 +107,7 @@ table! {
 table! {
     /// What is measured.
     pub struct Metrics {
-        /// Upper bounds of the latency histograms, in seconds, rising.
+        /// Upper bounds of the latency histograms, in seconds, rising. Default: 18 bounds, from 0.0002 to 60.
         buckets: Vec<Item<f64>>,
         /// An OTLP collector that gets the metrics of `/metrics`, too: `http://…` or, for gRPC, `grpc://…` (`https`, `grpcs` with TLS),
         /// every minute or as `OTEL_METRIC_EXPORT_INTERVAL` (in milliseconds) says. Default: none.
