@@ -7,7 +7,7 @@ use super::reader::{Decode, Reader, Value};
 use super::table::table;
 use crate::diagnostic::{Code, Diagnostic, Span};
 
-/// What a value must be.
+/// A condition on a value.
 #[derive(Debug, Clone)]
 pub enum Condition {
     Equal(String),

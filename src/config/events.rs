@@ -15,7 +15,7 @@ table! {
         kafka: KafkaEvents,
         /// To NATS. Default: none.
         nats: NatsEvents,
-        /// What is told; also `verdict` (of a gate) and `fault` (on purpose). Default: `["exchange", "difference", "move", "reload",
+        /// The kinds of events; also `verdict` (of a gate) and `fault` (on purpose). Default: `["exchange", "difference", "move", "reload",
         /// "upstream"]`, the last where the state of an endpoint changes.
         kinds: Vec<Item<EventKind>>,
         /// Share of the exchanges that are told. Default: `"100%"`.

@@ -17,7 +17,7 @@ table! {
         name: String,
         /// How long a proxy that died is still counted, and leads: 3 s to 5 min. Default: `"10s"`.
         ttl: Duration,
-        /// Seals what the replicas share and nobody else may read: the account, the certificates and the challenges of
+        /// Seals what the replicas alone may read: the account, the certificates and the challenges of
         /// `[server.tls.acme]`. The same for each, at least 32 bytes: `openssl rand -base64 32`. Required with `acme`. Default: none.
         secret: Secret,
         /// By what the counts of all replicas reach the one that judges: `"etcd"`, the default, or `"prometheus"`: each replica shows
@@ -48,7 +48,7 @@ table! {
         user: String,
         /// The user's password. Required with `user`.
         password: Secret,
-        /// Who signed its certificates, PEM. Default: the system's authorities.
+        /// The authorities that signed its certificates, PEM. Default: the system's authorities.
         ca: PathBuf,
         /// The certificate by which it knows this proxy, PEM. Default: none is shown.
         cert: PathBuf,

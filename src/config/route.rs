@@ -54,9 +54,9 @@ table! {
         fallback: Switch<Fallback>,
         /// Stops asking a service that keeps failing, where a fallback is on. Default: `{}`.
         breaker: Box<Breaker>,
-        /// What the service is sent instead of what the client sent. Default: the request as it is.
+        /// Changes of the request before the service gets it. Default: the request as it is.
         rewrite: Box<Rewrite>,
-        /// What is changed in the service's answer. Default: nothing.
+        /// Changes of the service's answer. Default: nothing.
         answer: Box<Answer>,
         /// Calls of gRPC that change nothing: `/shop.Catalog/Get*`, with `*` at the end alone. They may be copied, retried and fall
         /// back as a GET may. Default: none.
@@ -75,7 +75,7 @@ table! {
         call: Box<CallTable>,
         /// Answers instead of a service, in `migrated` and `retired`. Default: none.
         redirect: Box<Redirect>,
-        /// Networks of the clients that may ask at all, after `server.trusted`; others get 403. Default: everybody.
+        /// Networks of the clients that may ask at all, after `server.trusted`; others get 403. Default: all.
         allow: Vec<Item<String>>,
         /// Failures on purpose, to see what happens. While it is in the file, the route's gate holds. Default: none.
         fault: Box<Fault>,
@@ -124,7 +124,7 @@ table! {
 }
 
 table! {
-    /// What the service is sent instead of what the client sent.
+    /// Changes of the request before the service gets it.
     pub struct Rewrite {
         /// A path with the template's parameters: `/v2/people/{id}`. Default: the path as it is.
         path: String,
@@ -140,7 +140,7 @@ table! {
 }
 
 table! {
-    /// What is changed in the service's answer.
+    /// Changes of the service's answer.
     pub struct Answer {
         /// Turn `Location`, `Content-Location` and `Refresh` back to what the client asked for. Default: false.
         location: bool,

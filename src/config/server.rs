@@ -29,9 +29,9 @@ table! {
         admin_hosts: Vec<Item<String>>,
         /// The path below which a proxy in front shows the admin listener: where cookies and redirects of the console belong. Default: `"/"`.
         admin_base: String,
-        /// What the console may do on loopback without a token. Default: `"operate"`.
+        /// The role of the console on loopback without a token. Default: `"operate"`.
         console: Role,
-        /// People whom a proxy in front of the console has signed in. Default: none.
+        /// People that a proxy in front of the console has signed in. Default: none.
         trusted_user: TrustedUser,
         /// Worker threads; 0 is one per core. Default: 0.
         threads: u16,
@@ -47,7 +47,7 @@ table! {
         trusted: Vec<Item<String>>,
         /// Send Forwarded (RFC 7239) also where the peer has sent none; it says the same as X-Forwarded-*. Default: false.
         forwarded: bool,
-        /// Whether connections begin with a PROXY header (version 1 or 2), which says whose they are: `accept`, they may; `require`, they
+        /// Whether connections begin with a PROXY header (version 1 or 2), which names the client: `accept`, they may; `require`, they
         /// must. On plain and TLS listeners, read from peers in `trusted` alone; from others it is 400. The address in it is the peer
         /// from then on: its X-Forwarded-*, Forwarded and X-Request-Id are believed if that address is in `trusted`. Default: `"off"`.
         proxy_protocol: ProxyProtocol,
@@ -69,19 +69,19 @@ table! {
         name: String = required,
         /// Sent as `Authorization: Bearer TOKEN`.
         token: Secret = required,
-        /// What may be done with it. Default: `"read"`.
+        /// The role of its caller. Default: `"read"`.
         role: Role,
     }
 }
 
 table! {
-    /// A proxy in front of the console signs people in and says who they are.
+    /// A proxy in front of the console signs people in and names them.
     pub struct TrustedUser {
-        /// The header with the person's name. From anybody else it is not read.
+        /// The header with the person's name. From any other peer it is not read.
         header: HeaderName = required,
         /// Networks of the proxies that are believed.
         from: Vec<Item<String>> = required,
-        /// What these people may do. Default: `"read"`.
+        /// The role of these people. Default: `"read"`.
         role: Role,
     }
 }
@@ -125,7 +125,7 @@ table! {
         email: String,
         /// The authority's directory. Default: Let's Encrypt, `"https://acme-v02.api.letsencrypt.org/directory"`.
         directory: String,
-        /// Who signed the directory's own certificate, PEM: for an authority of your own. Default: the system's authorities.
+        /// The authorities that signed the directory's own certificate, PEM: for an authority of your own. Default: the system's authorities.
         ca: PathBuf,
     }
 }
@@ -143,7 +143,7 @@ table! {
 table! {
     /// Trusted clients may name their side in `canary` and `split`.
     pub struct Force {
-        /// The header that names `monolith`, `service` or a variant. From anyone else it is removed.
+        /// The header that names `monolith`, `service` or a variant. From any other client it is removed.
         header: HeaderName = required,
         /// Networks of the clients that may.
         from: Vec<Item<String>> = required,

@@ -19,7 +19,7 @@ table! {
 }
 
 table! {
-    /// What a client may ask of the proxy. `0` or `"none"` is no limit.
+    /// Limits of what a client may ask. `0` or `"none"` is no limit.
     pub struct Limits {
         /// Request line and headers together; more is 431. Default: `"16KiB"`.
         request_head: Limit<Size>,
@@ -105,7 +105,7 @@ table! {
 }
 
 table! {
-    /// What is measured.
+    /// The metrics.
     pub struct Metrics {
         /// Upper bounds of the latency histograms, in seconds, rising. Default: 18 bounds, from 0.0002 to 60.
         buckets: Vec<Item<f64>>,

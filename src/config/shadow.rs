@@ -10,7 +10,7 @@ use super::table::table;
 use super::{Examples, HeaderList, HeaderValues, Named, Numbers, OneOrMany, Percent, Size, TokenExchange, Writes};
 
 table! {
-    /// What copies of all routes may take together.
+    /// Limits of the copies of all routes together.
     pub struct CopyLimits {
         /// Share of one processor that sending copies and comparing answers take at most; beyond it requests are not copied, and
         /// counted as skipped. Where requests want the processor as well, copies get about this share of it (that of the start;
@@ -40,10 +40,10 @@ table! {
         set: HeaderValues,
         /// Headers that the copy alone loses. Default: none.
         remove: HeaderList,
-        /// What the client shows is exchanged for what the service believes, for copies alone. A copy for which that fails is not sent.
+        /// Exchanges what the client shows for what the service believes, for copies alone. A copy for which that fails is not sent.
         /// Default: as `auth.exchange` of the route, if it has one.
         credentials: Box<TokenExchange>,
-        /// What is compared; `false`: nothing, the answer is thrown away. Default: `{}` in stage `shadow`, else nothing.
+        /// The comparison of the answers; `false`: none, the answer is thrown away. Default: `{}` in stage `shadow`, else nothing.
         compare: Switch<Compare>,
     }
 }
@@ -62,9 +62,9 @@ table! {
         ignore: Vec<Item<String>>,
         /// Lists whose order does not count, by their paths: `$.tags`. Default: none.
         unordered: Vec<Item<String>>,
-        /// Numbers that may differ by so much: `{ "$.total" = 0.01 }`. Default: none.
+        /// Numbers that may differ by this much: `{ "$.total" = 0.01 }`. Default: none.
         tolerance: Named<f64>,
-        /// What of a field's text does not count, as a regular expression: `{ "header:location" = 'comment-\\d+' }`.
+        /// The part of a field's text that does not count, as a regular expression: `{ "header:location" = 'comment-\\d+' }`.
         /// Default: none.
         mask: Named<String>,
         /// The member by which the elements of a list are told apart: `{ "$.users" = "id" }`. Default: by their place in the list.
@@ -84,7 +84,7 @@ table! {
         body_limit: Size,
         /// How often the monolith is compared with itself.
         noise: Noise,
-        /// What is kept of fields that differ. Default: `"shapes"`.
+        /// The examples that are kept of fields that differ. Default: `"shapes"`.
         examples: Examples,
         /// Names of fields that are removed before anything is kept, wherever they stand. Default: none, besides `Authorization`,
         /// `Proxy-Authorization`, `Cookie`, `Set-Cookie`, `X-Api-Key` and names that hint at a secret, which always are.

@@ -186,7 +186,7 @@ table! {
         key: PathBuf,
         /// The server's public key is one of these, each `sha256/` and base64; beside what `verify` says. Default: any.
         pin: Vec<Item<String>>,
-        /// `full`: who signed the certificate, and its name; `chain`: not the name; `none`: nothing. Default: `"full"`.
+        /// `full`: the authority of the certificate, and its name; `chain`: not the name; `none`: nothing. Default: `"full"`.
         verify: Verify,
     }
 }
