@@ -5,9 +5,9 @@ use super::table::table;
 use super::{BrokerUrl, EventKind, Percent};
 
 table! {
-    /// Events for other programs, each a `CloudEvent` in JSON: exactly one of `amqp`, `kafka` and `nats`. The `sequence` of an event counts those of
-    /// its route from 1: a number that is missing is an event that was dropped. It begins again at 1 after a restart and after a change of
-    /// this table.
+    /// Events for other programs, each a `CloudEvent` in JSON: exactly one of `amqp`, `kafka` and `nats`. The `sequence` of an event
+    /// counts those of its route from 1: a number that is missing is an event that was dropped. It begins again at 1 after a restart and
+    /// after a change of this table.
     pub struct EventsTable {
         /// To an exchange of AMQP (`RabbitMQ`); the routing key is the kind. Default: none.
         amqp: AmqpEvents,

@@ -20,11 +20,12 @@ table! {
         /// Seals what the replicas alone may read: the account, the certificates and the challenges of
         /// `[server.tls.acme]`. The same for each, at least 32 bytes: `openssl rand -base64 32`. Required with `acme`. Default: none.
         secret: Secret,
-        /// By what the counts of all replicas reach the one that judges: `"etcd"`, the default, or `"prometheus"`: each replica shows
-        /// them on `/metrics` as `multilith_fleet_evidence`, which has about 1 100 series for each busy route that is judged (2 067
-        /// at most), and the judge asks Prometheus. It hears a replica that is scraped at least every three ticks of the gates; a tick is half of the
-        /// shortest `interval`, 1 s to 10 s: every 15 s is often enough for an `interval` of 20 s and more. Without Prometheus gates
-        /// hold. The same for all replicas: the judge goes by its own file, and does not hear those that say otherwise.
+        /// By what the counts of all replicas reach the one that judges: `"etcd"`, or `"prometheus"`: each replica shows
+        /// them on `/metrics` as `multilith_fleet_evidence`, which has about 1 100 series for each busy route that is judged (2 067 at
+        /// most), and the judge asks Prometheus. It hears a replica that is scraped at least every three ticks of the gates; a tick is
+        /// half of the shortest `interval`, 1 s to 10 s: every 15 s is often enough for an `interval` of 20 s and more. Without
+        /// Prometheus gates hold. The same for all replicas: the judge goes by its own file, and does not hear those that say otherwise.
+        /// Default: `"etcd"`.
         evidence: FleetEvidence,
         /// The Prometheus that scrapes all replicas: `"http://prometheus:9090"`, or with a path. One server; of several behind one
         /// address another one may answer each time. Required with `evidence = "prometheus"`. Default: none.
