@@ -274,3 +274,37 @@ async fn monolith_only(parts: &Arc<Parts>, caller: &Caller, asked: &ApiRequest, 
 const OPENAPI: &str = include_str!("openapi.json");
 /// The timeout for requests to the fleet's etcd while a caller waits.
 const ETCD: Duration = Duration::from_secs(3);
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::OPENAPI;
+
+    /// The properties without a description, each by its place in the document.
+    fn undescribed(value: &Value, place: &str, found: &mut Vec<String>) {
+        for (key, below) in value.as_object().into_iter().flatten() {
+            let place = format!("{place}/{key}");
+            if key == "properties" {
+                for (name, property) in below.as_object().into_iter().flatten() {
+                    let about = property["description"].as_str().unwrap_or_default();
+                    if about.len() <= 3 || about.trim() != about {
+                        found.push(format!("{place}/{name}"));
+                    }
+                }
+            }
+            undescribed(below, &place, found);
+        }
+        for (index, below) in value.as_array().into_iter().flatten().enumerate() {
+            undescribed(below, &format!("{place}/{index}"), found);
+        }
+    }
+
+    #[test]
+    fn every_property_of_the_bodies_has_its_sentence() {
+        let document: Value = serde_json::from_str(OPENAPI).expect("the document is JSON");
+        let mut found = Vec::new();
+        undescribed(&document, "", &mut found);
+        assert!(found.is_empty(), "{}", found.join("\n"));
+    }
+}

@@ -1,4 +1,4 @@
-//! `[routes.NAME] auth` and `shadow.credentials` as written: who a client is.
+//! `[routes.NAME] auth` and `shadow.credentials` as written: the identity of a client.
 
 use std::time::Duration;
 
@@ -11,12 +11,12 @@ use super::{CacheBy, EtcdApi, HeaderList, HeaderValues, Limit, Named, OneOrMany}
 table! {
     /// Which requests may pass at all, and what their service is told of the client.
     pub struct Auth {
-        /// A bearer token with a valid signature.
+        /// A bearer token with a valid signature. Default: not asked for.
         jwt: Jwt,
         /// A server that is asked before a service answers or gets a copy: 2xx lets the request pass, anything else is the
-        /// client's answer. It is never asked where the monolith answers.
+        /// client's answer. It is never asked where the monolith answers. Default: none.
         forward: Box<ForwardAuth>,
-        /// What the client shows is exchanged for what the service believes.
+        /// Exchanges what the client shows for what the service believes. Default: not exchanged.
         exchange: Box<TokenExchange>,
     }
 }
@@ -24,20 +24,20 @@ table! {
 table! {
     /// A bearer token with a valid signature. Exactly one of `jwks` and `key`.
     pub struct Jwt {
-        /// URL or file of a key set.
+        /// URL or file of a key set. Required, unless `key` is given.
         jwks: String,
-        /// A public key, PEM, or a shared secret of 32 bytes or more.
+        /// A public key, PEM, or a shared secret of 32 bytes or more. Required, unless `jwks` is given.
         key: super::Secret,
-        /// What `iss` must be.
+        /// The value that `iss` must have. Default: any.
         issuer: String,
-        /// What `aud` must hold.
+        /// The value that `aud` must hold; of a list one is enough. Default: any.
         audience: OneOrMany<String>,
         /// Claims that the upstream is given as headers. What a client sends under these names is removed, on every route of a
-        /// service that gets them on one.
+        /// service that gets them on one. Default: none.
         forward: Named<HeaderName>,
         /// Refuse requests without a token. `false`: they pass, without claims; a bad token is refused still. Default: true.
         required: bool,
-        /// Where tokens are named that are no longer valid.
+        /// Where tokens are named that are no longer valid. Default: nowhere.
         revoked: Revoked,
     }
 }
@@ -56,7 +56,7 @@ table! {
     pub struct RevokedKeys {
         /// URLs of its members.
         endpoints: Vec<Item<String>> = required,
-        /// What stands before the token, or its `jti`, in the key: `"/revoked-tokens/"`.
+        /// The part of the key before the token, or its `jti`: `"/revoked-tokens/"`.
         prefix: String = required,
         /// Which API writes the keys: `"v3"`, or `"v2"`, whose keys etcd keeps apart (`--enable-v2`, up to 3.5): what python-etcd writes,
         /// and so the published `MicroFlack`. That API lists no keys that begin with `_`. Default: `"v3"`.
@@ -65,16 +65,16 @@ table! {
 }
 
 table! {
-    /// A server that says who the client is: it is sent a GET with the request's Cookie, Authorization, Host and X-Forwarded-*,
+    /// A server that knows the client: it is sent a GET with the request's Cookie, Authorization, Host and X-Forwarded-*,
     /// X-Forwarded-Method and -Uri. If it does not answer within 5 s, the client gets 503, or, in a canary with a fallback, the
     /// monolith's answer.
     pub struct ForwardAuth {
         /// `http://host:port/path` or https.
         url: String = required,
         /// Headers of its answer that the service is given. What a client sends under these names is removed, on every route of a
-        /// service that gets them on one.
+        /// service that gets them on one. Default: none.
         headers: HeaderList,
-        /// How long an answer 2xx is used again for the same credentials: a session that was ended may pass for so long. `0`: not at
+        /// How long an answer 2xx is used again for the same credentials: a session that was ended may pass until then. `0`: not at
         /// all. Default: `"30s"`.
         cache: Limit<Duration>,
         /// Whether an answer holds for one method and address (`"request"`) or for all (`"credentials"`). Default: `"request"`.
@@ -91,7 +91,7 @@ table! {
         exchange: String = required,
         /// How long what came is used again, at most for its `expires_in`. `0`: not at all. Default: `"5m"`.
         cache: Limit<Duration>,
-        /// What the client shows: the first that is present of `header:NAME` and `cookie:NAME`. Of `header:authorization` the part
+        /// The credential of the client: the first that is present of `header:NAME` and `cookie:NAME`. Of `header:authorization` the part
         /// behind `Bearer ` is sent. A request with none of them passes as it is, without the headers of `set`.
         from: OneOrMany<String> = required,
         /// Headers that the service is given; `{NAME}` is a field of the JSON answer. What a client sends under these names is removed.

@@ -48,7 +48,7 @@ choices! {
         Ipv4 "ipv4",
         Ipv6 "ipv6",
     }
-    /// By what the counts of all replicas reach the one that judges.
+    /// The way by which the counts of all replicas reach the one that judges.
     FleetEvidence: "a way for evidence" {
         Etcd "etcd",
         Prometheus "prometheus",
@@ -62,7 +62,7 @@ choices! {
         Migrated "migrated",
         Retired "retired",
     }
-    /// What may be done on the admin listener.
+    /// The role of a caller of the admin listener.
     Role: "a role" {
         Read "read",
         Operate "operate",
@@ -101,7 +101,7 @@ choices! {
         Tls12 "1.2",
         Tls13 "1.3",
     }
-    /// What of a server's certificate is checked.
+    /// The checks of a server's certificate.
     Verify: "`full`, `chain` or `none`" {
         Full "full",
         Chain "chain",
@@ -112,25 +112,25 @@ choices! {
         Never "never",
         Sandbox "sandbox",
     }
-    /// What is kept of fields that differ.
+    /// The examples that are kept of fields that differ.
     Examples: "a way to keep examples" {
         Values "values",
         Shapes "shapes",
         Off "off",
     }
-    /// What a gate does with a service that is surely worse.
+    /// The act of a gate on a service that is surely worse.
     OnFail: "`roll-back` or `hold`" {
         RollBack "roll-back",
         Hold "hold",
     }
-    /// What the other end of a notification understands.
+    /// The format of a notification.
     NotifyFormat: "a format" {
         Slack "slack",
         Json "json",
         Alertmanager "alertmanager",
         Grafana "grafana",
     }
-    /// What may be told.
+    /// The kinds of notifications.
     Notice: "a kind of notice" {
         Move "move",
         RolledBack "rolled-back",
@@ -138,7 +138,7 @@ choices! {
         Slow "slow",
         FleetLost "fleet-lost",
     }
-    /// What happens and may be told to other programs. `verdict` and `fault` are of the live stream, which a program that follows a
+    /// The kinds of events for other programs. `verdict` and `fault` are of the live stream, which a program that follows a
     /// gate or an experiment need not read beside the broker; only a filter that names them gets them.
     EventKind: "a kind of event" {
         Exchange "exchange",
@@ -149,7 +149,7 @@ choices! {
         Verdict "verdict",
         Fault "fault",
     }
-    /// What an answer about a client holds for.
+    /// The requests for which an answer about a client holds.
     CacheBy: "`request` or `credentials`" {
         Request "request",
         Credentials "credentials",

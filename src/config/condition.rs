@@ -7,7 +7,7 @@ use super::reader::{Decode, Reader, Value};
 use super::table::table;
 use crate::diagnostic::{Code, Diagnostic, Span};
 
-/// What a value must be.
+/// A condition on a value.
 #[derive(Debug, Clone)]
 pub enum Condition {
     Equal(String),
@@ -25,11 +25,11 @@ const REGEX_BYTES: usize = 1 << 20;
 table! {
     /// A condition that is not plain equality.
     pub struct ConditionTable {
-        /// It must be there, whatever its value.
+        /// It must be there, whatever its value. Required, unless `absent` or `regex` is given.
         present: bool,
-        /// It must not be there.
+        /// It must not be there. Required, unless `present` or `regex` is given.
         absent: bool,
-        /// Its value must match; anchor with `^` and `$`.
+        /// Its value must match; anchor with `^` and `$`. Required, unless `present` or `absent` is given.
         regex: String,
     }
 }

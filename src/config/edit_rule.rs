@@ -34,7 +34,7 @@ pub enum RuleUnwritable {
     Form,
 }
 
-/// The text with this rule. `route`: whose rule it is; of the inventory's there is no route.
+/// The text with this rule. `route`: the route that gets it; a rule of the inventory has none.
 pub fn with_rule(text: &str, route: &str, rule: &FileRule<'_>) -> Result<String, RuleUnwritable> {
     let mut document: DocumentMut = text.parse().map_err(|_| RuleUnwritable::NotToml)?;
     let root = document.as_item_mut();
@@ -48,7 +48,7 @@ pub fn with_rule(text: &str, route: &str, rule: &FileRule<'_>) -> Result<String,
     if touches_other_lines(text, &changed) { Err(RuleUnwritable::Form) } else { Ok(changed) }
 }
 
-/// What to paste where a file cannot be written.
+/// The lines to paste where a file cannot be written.
 #[must_use]
 pub fn rule_to_paste(route: &str, rule: &FileRule<'_>) -> String {
     let quoted = |text: &str| value(written(text)).to_string().trim().to_owned();

@@ -5,17 +5,17 @@ use super::table::table;
 use super::{BrokerUrl, EventKind, Percent};
 
 table! {
-    /// Events for other programs, each a `CloudEvent` in JSON: exactly one of `amqp`, `kafka` and `nats`. The `sequence` of an event counts those of
-    /// its route from 1: a number that is missing is an event that was dropped. It begins again at 1 after a restart and after a change of
-    /// this table.
+    /// Events for other programs, each a `CloudEvent` in JSON: exactly one of `amqp`, `kafka` and `nats`. The `sequence` of an event
+    /// counts those of its route from 1: a number that is missing is an event that was dropped. It begins again at 1 after a restart and
+    /// after a change of this table.
     pub struct EventsTable {
-        /// To an exchange of AMQP (`RabbitMQ`); the routing key is the kind.
+        /// To an exchange of AMQP (`RabbitMQ`); the routing key is the kind. Default: none.
         amqp: AmqpEvents,
-        /// To a topic of Kafka.
+        /// To a topic of Kafka. Default: none.
         kafka: KafkaEvents,
-        /// To NATS.
+        /// To NATS. Default: none.
         nats: NatsEvents,
-        /// What is told; also `verdict` (of a gate) and `fault` (on purpose). Default: `["exchange", "difference", "move", "reload",
+        /// The kinds of events; also `verdict` (of a gate) and `fault` (on purpose). Default: `["exchange", "difference", "move", "reload",
         /// "upstream"]`, the last where the state of an endpoint changes.
         kinds: Vec<Item<EventKind>>,
         /// Share of the exchanges that are told. Default: `"100%"`.
@@ -48,8 +48,8 @@ table! {
     pub struct KafkaEvents {
         /// `host:port` of one broker or several, without TLS and login; the port may be left out. They tell where the others are.
         brokers: Vec<Item<String>> = required,
-        /// Default: `"multilith"`. Where it is missing it is made if the cluster makes topics by itself; else events wait, and the log
-        /// says so.
+        /// The topic's name. Where the cluster has none it is made, if the cluster makes topics by itself; else events wait, and the log
+        /// says so. Default: `"multilith"`.
         topic: String,
     }
 }

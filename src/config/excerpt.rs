@@ -15,7 +15,7 @@ pub fn route_text(text: &str, route: &str) -> Option<String> {
             found.push('\n');
         }
     }
-    // What stands above the next header belongs to that.
+    // Comments above the next header belong to that.
     let end = found.trim_end().len();
     found.truncate(end);
     (!found.is_empty()).then(|| without_trailing_comments(&found))
@@ -34,7 +34,7 @@ pub fn without_other_routes(text: &str, route: &str) -> String {
     lines.collect()
 }
 
-/// What stands in the brackets of a line that begins a table.
+/// The text in the brackets of a line that begins a table.
 fn header(line: &str) -> Option<&str> {
     let name = line.trim_start().strip_prefix('[')?.trim_start_matches('[');
     name.split(']').next().map(str::trim)

@@ -17,11 +17,11 @@ table! {
         min_requests: Count,
         /// How sure a verdict has to be. Default: 0.98.
         confidence: f64,
-        /// More failures than the monolith's by so many points are too many. Default: `"0.5%"`.
+        /// Failures are too many when their rate is this many points above the monolith's. Default: `"0.5%"`.
         max_error_increase: Percent,
         /// The same for statuses of 400 to 499. Default: `"1%"`.
         max_refusal_increase: Percent,
-        /// Slower than the monolith by so much is too slow. Default: `"20%"`.
+        /// Slower than the monolith by this much is too slow. Default: `"20%"`.
         max_latency_increase: Increase,
         /// More mismatches of copies are too many. Default: `"0.1%"`.
         max_mismatch: Percent,
@@ -29,15 +29,15 @@ table! {
         min_compared: Count,
         /// After a move the latency is not judged for this long. Default: `"3m"`.
         settle: Duration,
-        /// What stays with the monolith in the step of 100 % until it is sure. Default: `"1%"`.
+        /// The share that stays with the monolith in the step of 100 % until it is sure. Default: `"1%"`.
         control: Percent,
         /// Requests that both sides answered count as proof. Default: true.
         pairs: bool,
         /// Stages into which only a person lets the route. Default: `["migrated"]`.
         approve: Vec<Item<String>>,
-        /// What is done with a service that is surely worse. Default: `"roll-back"`.
+        /// The act on a service that is surely worse. Default: `"roll-back"`.
         on_fail: OnFail,
-        /// Free text: another one begins the evidence anew and unlatches. CI writes the version here.
+        /// Free text: another one begins the evidence anew and unlatches. CI writes the version here. Default: `""`.
         version: String,
     }
 }

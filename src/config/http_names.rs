@@ -73,7 +73,7 @@ impl Decode for HeaderValue {
         let text = reader.string::<Self>(value)?;
         let mut read = Self::from_bytes(text.as_bytes()).ok();
         if let Some(read) = &mut read {
-            // What comes from the environment may be a secret: it is shown nowhere.
+            // A value from the environment may be a secret: it is shown nowhere.
             read.set_sensitive(matches!(text, Cow::Owned(_)));
         } else {
             let message = format!("`{}` is not a header value", text.escape_debug());

@@ -39,7 +39,7 @@ impl<T: Decode> Decode for Vec<Item<T>> {
     }
 }
 
-/// What few have: a table of tables is no larger than what most of them say.
+/// A key that few tables have is boxed, so that a table of tables stays small.
 impl<T: Decode> Decode for Box<T> {
     const EXPECTED: &'static str = T::EXPECTED;
     const EXAMPLE: &'static str = T::EXAMPLE;

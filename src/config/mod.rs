@@ -1,4 +1,4 @@
-//! What the file says: spanned and unresolved. Every mistake of syntax and of type is gathered in one walk.
+//! The file as it is written: spanned and unresolved. Every mistake of syntax and of type is gathered in one walk.
 
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
@@ -85,7 +85,7 @@ table! {
     /// routes.toml: a strangler-fig edge proxy in front of a monolith.
     pub struct File {
         /// Other files of the configuration: patterns such as `"routes.d/*.toml"`, or folders, which are their `*.toml`, beside
-        /// this file. A table stands in one of the files only; an included file includes nothing.
+        /// this file. A table stands in one of the files only; an included file includes nothing. Default: none.
         include: Vec<Item<String>>,
         /// The proxy's own listeners and life cycle.
         server: Server,
@@ -97,7 +97,7 @@ table! {
         routes: Named<Route>,
         /// How paths are compared.
         matching: Matching,
-        /// What a client may ask of the proxy.
+        /// Limits of what a client may ask.
         limits: Limits,
         /// How long upstreams may take.
         timeouts: Timeouts,
@@ -107,16 +107,16 @@ table! {
         tracing: Tracing,
         /// The endpoints that are learned from traffic.
         inventory: Inventory,
-        /// What copies of all routes may take together.
+        /// Limits of the copies of all routes together.
         shadow: CopyLimits,
-        /// What is measured.
+        /// The metrics.
         metrics: Metrics,
         /// Own error pages for browsers, by status (`"503"`) or for all others (`error`): files in which `{status}`, `{reason}`
-        /// and `{request_id}` are filled in. Programs get `application/problem+json` as ever.
+        /// and `{request_id}` are filled in. Programs get `application/problem+json` as ever. Default: none, the proxy's own pages.
         pages: Named<String>,
         /// Defaults of all gates.
         gate: Gate,
-        /// Who hears of moves, by name.
+        /// Receivers of notifications, by name.
         notify: Named<Notify>,
         /// Events for other programs.
         events: EventsTable,
@@ -128,7 +128,7 @@ table! {
 /// Looks a variable of the environment up.
 pub type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
 
-/// What was read, and how much of it can be believed.
+/// The file as far as it could be read.
 #[derive(Debug)]
 pub struct Parsed {
     pub file: File,

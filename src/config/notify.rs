@@ -6,14 +6,14 @@ use super::table::table;
 use super::{Notice, NotifyFormat, Secret};
 
 table! {
-    /// Who hears of moves, and how.
+    /// A receiver of notifications.
     pub struct Notify {
-        /// Where it is sent: `{ env = "NAME" }`, `{ file = "path" }`, or the URL itself, which is shown to nobody.
+        /// Where it is sent: `{ env = "NAME" }`, `{ file = "path" }`, or the URL itself, which is never shown.
         url: SecretUrl = required,
-        /// What the other end understands. `slack` is understood by Mattermost, Teams workflows and Discord's `/slack`, too.
+        /// The format of the messages. `slack` is understood by Mattermost, Teams workflows and Discord's `/slack`, too.
         /// Default: `"json"`.
         format: NotifyFormat,
-        /// What is told. Default: everything.
+        /// The events that are sent. Default: everything.
         on: Vec<Item<Notice>>,
         /// Names of routes; `*` stands for any part of a name. Default: `["*"]`.
         routes: Vec<Item<String>>,

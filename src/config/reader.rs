@@ -12,7 +12,7 @@ use crate::diagnostic::{Code, Diagnostic, Diagnostics, Span, nearest};
 /// A value of the tree and its place.
 pub(super) type Value<'i> = Spanned<DeValue<'i>>;
 
-/// What a value of the file can be read as.
+/// A type that a value of the file can be read as.
 pub(super) trait Decode: Sized {
     /// With its article: "a duration".
     const EXPECTED: &'static str;

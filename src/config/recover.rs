@@ -19,7 +19,7 @@ pub(super) struct Damage {
 }
 
 impl Damage {
-    /// What was lost of another file, which begins at this byte of the text of all. Files are added in their order.
+    /// The losses of another file, which begins at this byte of the text of all. Files are added in their order.
     pub(super) fn add(&mut self, of: &Self, start: usize) {
         self.lines.extend(of.lines.iter().map(|line| line.start + start..line.end + start));
     }
@@ -172,7 +172,7 @@ fn explained(error: &Error, text: &str, span: Span) -> Diagnostic {
     Diagnostic::new(Code::Syntax, what).at(span).label("cannot be read").help(help)
 }
 
-/// What the parser says, in our words where it is about the everyday slips.
+/// The message of the parser, in our words where it is about the everyday slips.
 fn remedy(message: &str, written: &str) -> (String, String) {
     if message.contains("must be quoted") || message.starts_with("invalid boolean") {
         return match written {

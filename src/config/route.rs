@@ -17,34 +17,34 @@ use super::{
 table! {
     /// A match, and where it stands in the migration.
     pub struct Route {
-        /// A host, or `*.example.com`: any depth, not the apex.
+        /// A host, or `*.example.com`: any depth, not the apex. Default: any.
         host: String,
-        /// A path template or a list of them: `/api/users/{id}`, `/static/{*rest}`.
+        /// A path template or a list of them: `/api/users/{id}`, `/static/{*rest}`. Required, unless `host` is given.
         path: OneOrMany<String>,
         /// Methods; `GET` stands for GET and HEAD. Default: all.
         methods: OneOrMany<Method>,
-        /// Conditions on headers.
+        /// Conditions on headers. Default: none.
         headers: Conditions,
-        /// Conditions on cookies.
+        /// Conditions on cookies. Default: none.
         cookies: Conditions,
-        /// Conditions on query values.
+        /// Conditions on query values. Default: none.
         query: Conditions,
         /// Decides between routes that are equally specific; the higher one wins. Default: 0.
         priority: i64,
-        /// The service that takes the route over.
+        /// The service that takes the route over. Required, except in `monolith`, in `split` and beside `redirect`.
         service: String,
         /// Where the route stands.
         stage: Stage = checked,
-        /// The service's share of the clients in `canary`.
+        /// The service's share of the clients. Required in `canary`, and possible there alone.
         weight: Percent,
-        /// The sides of a `split`.
+        /// The sides of a `split`. Required there, and possible there alone.
         variants: Named<Variant>,
         /// The unit of a client: the first that is present of `header:NAME`, `cookie:NAME`, `jwt:CLAIM`, `query:NAME` and `ip`.
-        /// The cookie `multilith_id` is always the last.
+        /// The cookie `multilith_id` is always the last. Default: that cookie alone.
         sticky: OneOrMany<String>,
         /// Give a client that nothing names a cookie. Default: true.
         issue_cookie: bool,
-        /// Routes of one cohort put a client on one side.
+        /// Routes of one cohort put a client on one side. Default: the route's name.
         cohort: String,
         /// How long a silent conversation keeps the side it began on. Default: none.
         pin: Limit<Duration>,
@@ -52,18 +52,18 @@ table! {
         shared_cache: bool,
         /// The monolith answers when the service fails. Default: true in `canary`, false in `migrated`.
         fallback: Switch<Fallback>,
-        /// Stops asking a service that keeps failing.
+        /// Stops asking a service that keeps failing, where a fallback is on. Default: `{}`.
         breaker: Box<Breaker>,
-        /// What the service is sent instead of what the client sent.
+        /// Changes of the request before the service gets it. Default: the request as it is.
         rewrite: Box<Rewrite>,
-        /// What is changed in the service's answer.
+        /// Changes of the service's answer. Default: nothing.
         answer: Box<Answer>,
         /// Calls of gRPC that change nothing: `/shop.Catalog/Get*`, with `*` at the end alone. They may be copied, retried and fall
         /// back as a GET may. Default: none.
         safe_methods: OneOrMany<String>,
-        /// Copies of requests.
+        /// Copies of requests. Default: `{}` in `shadow`, else none.
         shadow: Box<Shadow>,
-        /// Moves the route by itself, when it is proved that its service may have more. `{}` is enough.
+        /// Moves the route by itself, when it is proved that its service may have more. `{}` is enough. Default: none.
         gate: Box<Gate>,
         /// Size of a request body; more is 413. Default: `limits.body`.
         body_limit: Limit<Size>,
@@ -71,17 +71,17 @@ table! {
         buffer: Buffer,
         /// How long upstreams may take on this route. Default: as `[timeouts]` and the upstream's own have it.
         timeouts: Box<Timeouts>,
-        /// The method that is called, where the service is one of Nameko.
+        /// The method that is called. Required where the service is one of Nameko.
         call: Box<CallTable>,
-        /// Answers instead of a service, in `migrated` and `retired`.
+        /// Answers instead of a service, in `migrated` and `retired`. Default: none.
         redirect: Box<Redirect>,
-        /// Networks of the clients that may ask at all, after `server.trusted`; others get 403. Default: everybody.
+        /// Networks of the clients that may ask at all, after `server.trusted`; others get 403. Default: all.
         allow: Vec<Item<String>>,
-        /// Failures on purpose, to see what happens. While it is in the file, the route's gate holds.
+        /// Failures on purpose, to see what happens. While it is in the file, the route's gate holds. Default: none.
         fault: Box<Fault>,
-        /// How often one client may ask.
+        /// How often one client may ask. Default: no limit.
         rate_limit: Box<RateLimit>,
-        /// Which requests may pass at all.
+        /// Which requests may pass at all. Default: all.
         auth: Box<Auth>,
     }
 }
@@ -93,7 +93,7 @@ table! {
         upstream: String = required,
         /// Its share of the clients.
         weight: Percent = required,
-        /// Headers its requests carry.
+        /// Headers its requests carry. Default: none.
         headers: HeaderValues,
     }
 }
@@ -124,33 +124,33 @@ table! {
 }
 
 table! {
-    /// What the service is sent instead of what the client sent.
+    /// Changes of the request before the service gets it.
     pub struct Rewrite {
-        /// A path with the template's parameters: `/v2/people/{id}`.
+        /// A path with the template's parameters: `/v2/people/{id}`. Default: the path as it is.
         path: String,
-        /// The Host header.
+        /// The Host header. Default: the `host` of the upstream, else the client's.
         host: HeaderValue,
-        /// Headers to set.
+        /// Headers to set. Default: none.
         set: HeaderValues,
-        /// Headers to add beside those that are there.
+        /// Headers to add beside those that are there. Default: none.
         add: HeaderValues,
-        /// Headers to remove.
+        /// Headers to remove. Default: none.
         remove: HeaderList,
     }
 }
 
 table! {
-    /// What is changed in the service's answer.
+    /// Changes of the service's answer.
     pub struct Answer {
         /// Turn `Location`, `Content-Location` and `Refresh` back to what the client asked for. Default: false.
         location: bool,
-        /// Cookie domains: from, to; `""` removes the attribute.
+        /// Cookie domains: from, to; `""` removes the attribute. Default: none.
         cookie_domain: Named<CookieDomain>,
-        /// Cookie path prefixes: from, to.
+        /// Cookie path prefixes: from, to. Default: none.
         cookie_path: Named<String>,
-        /// Headers to set.
+        /// Headers to set. Default: none.
         set: HeaderValues,
-        /// Headers to remove.
+        /// Headers to remove. Default: none.
         remove: HeaderList,
         /// The status of a call that succeeded. Default: 200.
         status: u16,

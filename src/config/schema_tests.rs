@@ -54,20 +54,41 @@ fn every_key_of_the_contract_is_in_the_schema() {
     }
 }
 
+/// The forms that a value may have, a list's elements and a named table's entries among them.
+fn forms(schema: &Value) -> impl Iterator<Item = &Value> {
+    let any_of = schema.get("anyOf").and_then(Value::as_array).into_iter().flatten();
+    any_of.chain(schema.get("items")).chain(schema.get("additionalProperties").filter(|named| named.is_object()))
+}
+
+/// A table whose keys say all that there is to say of it.
+fn is_table(schema: &Value) -> bool {
+    schema.get("properties").is_some() || schema.get("additionalProperties").is_some_and(is_table)
+}
+
 #[test]
-fn every_key_has_a_description() {
-    fn walk(schema: &Value, path: &str) {
-        let Some(properties) = schema.get("properties").and_then(Value::as_object) else { return };
-        for (key, schema) in properties.iter().filter(|(key, _)| *key != "$schema") {
-            let described = schema.get("description").and_then(Value::as_str).is_some_and(|text| text.len() > 3);
-            assert!(described, "{path}.{key}");
-            walk(schema, &format!("{path}.{key}"));
-            if let Some(named) = schema.get("additionalProperties") {
-                walk(named, &format!("{path}.{key}.NAME"));
+fn every_key_has_a_description_and_says_what_holds_without_it() {
+    fn walk(schema: &Value, path: &str, wrong: &mut Vec<String>) {
+        let required = schema.get("required").and_then(Value::as_array);
+        for (key, value) in schema.get("properties").and_then(Value::as_object).into_iter().flatten() {
+            if key == "$schema" {
+                continue;
             }
+            let path = format!("{path}.{key}");
+            let about = value.get("description").and_then(Value::as_str).unwrap_or_default();
+            let is_required = required.is_some_and(|names| names.iter().any(|name| name == key));
+            let says =
+                is_required || is_table(value) || ["Default: ", "Required"].iter().any(|word| about.contains(word));
+            // A default alone is no sentence.
+            if about.len() <= 3 || about.starts_with("Default: ") || !says {
+                wrong.push(format!("{path}: {about}"));
+            }
+            walk(value, &path, wrong);
         }
+        forms(schema).for_each(|form| walk(form, path, wrong));
     }
-    walk(&schema(), "");
+    let mut wrong = Vec::new();
+    walk(&schema(), "", &mut wrong);
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
 #[test]

@@ -22,9 +22,9 @@ impl std::fmt::Debug for Secret {
 table! {
     /// Where a secret comes from: exactly one of the two.
     pub struct SecretTable {
-        /// The name of an environment variable that holds it.
+        /// The name of an environment variable that holds it. Required, unless `file` is given.
         env: String,
-        /// A file that holds it; white space at the end does not count.
+        /// A file that holds it; white space at the end does not count. Required, unless `env` is given.
         file: PathBuf,
     }
 }

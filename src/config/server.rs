@@ -20,17 +20,18 @@ table! {
         admin: String,
         /// Address of /metrics, /healthz and /readyz alone, without a token. Default: none.
         metrics: String,
-        /// Required when `admin` is not a loopback address.
+        /// The token of one caller, called `token`, with every role. Required when `admin` is not a loopback address and there are no
+        /// `tokens`.
         token: Secret,
-        /// People and programs that may use the admin listener, by name.
+        /// People and programs that may use the admin listener, by name. Default: none.
         tokens: Vec<Item<AdminToken>>,
-        /// Names under which the admin listener may be reached, beside its address.
+        /// Names under which the admin listener may be reached, beside its address. Default: none.
         admin_hosts: Vec<Item<String>>,
         /// The path below which a proxy in front shows the admin listener: where cookies and redirects of the console belong. Default: `"/"`.
         admin_base: String,
-        /// What the console may do on loopback without a token. Default: `"operate"`.
+        /// The role of the console on loopback without a token. Default: `"operate"`.
         console: Role,
-        /// People whom a proxy in front of the console has signed in.
+        /// People that a proxy in front of the console has signed in. Default: none.
         trusted_user: TrustedUser,
         /// Worker threads; 0 is one per core. Default: 0.
         threads: u16,
@@ -46,11 +47,11 @@ table! {
         trusted: Vec<Item<String>>,
         /// Send Forwarded (RFC 7239) also where the peer has sent none; it says the same as X-Forwarded-*. Default: false.
         forwarded: bool,
-        /// Whether connections begin with a PROXY header (version 1 or 2), which says whose they are: `accept`, they may; `require`, they
+        /// Whether connections begin with a PROXY header (version 1 or 2), which names the client: `accept`, they may; `require`, they
         /// must. On plain and TLS listeners, read from peers in `trusted` alone; from others it is 400. The address in it is the peer
         /// from then on: its X-Forwarded-*, Forwarded and X-Request-Id are believed if that address is in `trusted`. Default: `"off"`.
         proxy_protocol: ProxyProtocol,
-        /// The clients that may name a side, and the header.
+        /// The clients that may name a side, and the header. Default: none may.
         force: Force,
         /// Attributes of the cookies that the proxy issues.
         cookies: Cookies,
@@ -68,19 +69,19 @@ table! {
         name: String = required,
         /// Sent as `Authorization: Bearer TOKEN`.
         token: Secret = required,
-        /// What may be done with it. Default: `"read"`.
+        /// The role of its caller. Default: `"read"`.
         role: Role,
     }
 }
 
 table! {
-    /// A proxy in front of the console signs people in and says who they are.
+    /// A proxy in front of the console signs people in and names them.
     pub struct TrustedUser {
-        /// The header with the person's name. From anybody else it is not read.
+        /// The header with the person's name. From any other peer it is not read.
         header: HeaderName = required,
         /// Networks of the proxies that are believed.
         from: Vec<Item<String>> = required,
-        /// What these people may do. Default: `"read"`.
+        /// The role of these people. Default: `"read"`.
         role: Role,
     }
 }
@@ -88,18 +89,19 @@ table! {
 table! {
     /// TLS listeners: HTTP/1.1 and HTTP/2 by ALPN.
     pub struct Tls {
-        /// Addresses.
+        /// Addresses for HTTPS. Default: none.
         listen: Vec<Item<String>>,
         /// Several are chosen by SNI. Their files are watched: those that fit are put in force, a reload with others is refused.
+        /// Required where TLS listens, unless `acme` is given.
         certificates: Vec<Item<Certificate>>,
         /// Answer plain requests with a redirect to https. Default: false.
         redirect: bool,
         /// `max-age` of Strict-Transport-Security. Default: not sent.
         hsts: Limit<Duration>,
         /// Ask clients for a certificate that this authority signed. It has to be of version 3: what `openssl x509 -req` of OpenSSL 3.0 makes
-        /// without `-extfile` is of version 1, and refused.
+        /// without `-extfile` is of version 1, and refused. Default: none is asked for.
         client_ca: PathBuf,
-        /// Refuse clients without such a certificate. Default: true.
+        /// Refuse clients without such a certificate. Default: true, with `client_ca_hosts` false.
         client_ca_required: bool,
         /// The hosts whose requests need such a certificate; requests for others pass without. A request for one of these that comes
         /// without gets 403, whatever name its TLS handshake was for. Default: with `client_ca_required`, every host.
@@ -108,7 +110,7 @@ table! {
         strict_sni: bool,
         /// The oldest version of TLS that is spoken, `"1.2"` or `"1.3"`. Default: `"1.2"`.
         min_version: TlsVersion,
-        /// Certificates that are ordered, and renewed in time, from an authority that speaks ACME.
+        /// Certificates that are ordered, and renewed in time, from an authority that speaks ACME. Default: none.
         acme: Acme,
     }
 }
@@ -123,7 +125,7 @@ table! {
         email: String,
         /// The authority's directory. Default: Let's Encrypt, `"https://acme-v02.api.letsencrypt.org/directory"`.
         directory: String,
-        /// Who signed the directory's own certificate, PEM: for an authority of your own. Default: the system's authorities.
+        /// The authorities that signed the directory's own certificate, PEM: for an authority of your own. Default: the system's authorities.
         ca: PathBuf,
     }
 }
@@ -141,7 +143,7 @@ table! {
 table! {
     /// Trusted clients may name their side in `canary` and `split`.
     pub struct Force {
-        /// The header that names `monolith`, `service` or a variant. From anyone else it is removed.
+        /// The header that names `monolith`, `service` or a variant. From any other client it is removed.
         header: HeaderName = required,
         /// Networks of the clients that may.
         from: Vec<Item<String>> = required,

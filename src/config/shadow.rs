@@ -10,7 +10,7 @@ use super::table::table;
 use super::{Examples, HeaderList, HeaderValues, Named, Numbers, OneOrMany, Percent, Size, TokenExchange, Writes};
 
 table! {
-    /// What copies of all routes may take together.
+    /// Limits of the copies of all routes together.
     pub struct CopyLimits {
         /// Share of one processor that sending copies and comparing answers take at most; beyond it requests are not copied, and
         /// counted as skipped. Where requests want the processor as well, copies get about this share of it (that of the start;
@@ -36,14 +36,14 @@ table! {
         reverse: bool,
         /// Whether unsafe requests are copied to a service with `sandbox = true`. Default: `"never"`.
         writes: Writes,
-        /// Headers that the copy alone gets.
+        /// Headers that the copy alone gets. Default: none.
         set: HeaderValues,
-        /// Headers that the copy alone loses.
+        /// Headers that the copy alone loses. Default: none.
         remove: HeaderList,
-        /// What the client shows is exchanged for what the service believes, for copies alone. A copy for which that fails is not sent.
+        /// Exchanges what the client shows for what the service believes, for copies alone. A copy for which that fails is not sent.
         /// Default: as `auth.exchange` of the route, if it has one.
         credentials: Box<TokenExchange>,
-        /// What is compared; `false`: nothing, the answer is thrown away. Default: `{}` in stage `shadow`, else nothing.
+        /// The comparison of the answers; `false`: none, the answer is thrown away. Default: `{}` in stage `shadow`, else nothing.
         compare: Switch<Compare>,
     }
 }
@@ -58,23 +58,25 @@ table! {
         /// Headers that must be equal, or `"all"`. Default: presence of all but those that must differ, and the values of
         /// those that clients rely on.
         headers: OneOrMany<HeaderName>,
-        /// Fields that do not count: `$.path` or `header:name`.
+        /// Fields that do not count: `$.path` or `header:name`. Default: none.
         ignore: Vec<Item<String>>,
-        /// Lists whose order does not count.
+        /// Lists whose order does not count, by their paths: `$.tags`. Default: none.
         unordered: Vec<Item<String>>,
-        /// Numbers that may differ by so much.
+        /// Numbers that may differ by this much: `{ "$.total" = 0.01 }`. Default: none.
         tolerance: Named<f64>,
-        /// What of a field's text does not count, as a regular expression: `{ "header:location" = 'comment-\\d+' }`.
+        /// The part of a field's text that does not count, as a regular expression: `{ "header:location" = 'comment-\\d+' }`.
+        /// Default: none.
         mask: Named<String>,
-        /// The member by which the elements of a list are told apart: `{ "$.users" = "id" }`.
+        /// The member by which the elements of a list are told apart: `{ "$.users" = "id" }`. Default: by their place in the list.
         align: Named<String>,
         /// Links to the client's host and to the sides' own hosts are the same. Default: true.
         hosts: bool,
         /// Links that have the same query in another order are the same. Default: true.
         urls: bool,
         /// Statuses of the service that are as good as one of the monolith: `{ "202" = ["200", "201"] }`.
+        /// Default: none.
         status: Named<OneOrMany<String>>,
-        /// Ask on where a side only accepts (202 and a Location on the same host), and compare what comes out.
+        /// Ask on where a side only accepts (202 and a Location on the same host), and compare what comes out. Default: not asked.
         follow: Follow,
         /// Whether `1.0` is `1` (`"value"`) or differs from it (`"written"`). Default: `"value"`.
         numbers: Numbers,
@@ -82,9 +84,10 @@ table! {
         body_limit: Size,
         /// How often the monolith is compared with itself.
         noise: Noise,
-        /// What is kept of fields that differ. Default: `"shapes"`.
+        /// The examples that are kept of fields that differ. Default: `"shapes"`.
         examples: Examples,
-        /// Names of fields that are removed before anything is kept, wherever they stand.
+        /// Names of fields that are removed before anything is kept, wherever they stand. Default: none, besides `Authorization`,
+        /// `Proxy-Authorization`, `Cookie`, `Set-Cookie`, `X-Api-Key` and names that hint at a secret, which always are.
         redact: Vec<Item<String>>,
     }
 }

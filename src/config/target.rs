@@ -44,12 +44,12 @@ table! {
     pub struct CallTable {
         /// The method's name.
         method: String = required,
-        /// Arguments by position.
+        /// Arguments by position, each as in `kwargs`. Default: none.
         args: Vec<Item<CallArgument>>,
         /// Arguments by name: `"{id}"` or `"{id:int}"` from the path, `"query:x"`, `"header:x"`, `"json"` (the whole body),
-        /// `"json:a.b"`, or a number, `true` or `false` itself. One that the request does not have is left out.
+        /// `"json:a.b"`, or a number, `true` or `false` itself. One that the request does not have is left out. Default: none.
         kwargs: Named<CallArgument>,
-        /// Names of `kwargs` that are whole numbers: text is text to Python.
+        /// Names of `kwargs` that are whole numbers: text is text to Python. Default: none.
         int: Vec<Item<String>>,
     }
 }
@@ -93,13 +93,13 @@ pub enum Credentials {
 table! {
     /// Where credentials of AWS come from: exactly one of `file`, `container` and `imds`.
     pub struct CredentialsTable {
-        /// A file in the form of `~/.aws/credentials`, read again when it changes.
+        /// A file in the form of `~/.aws/credentials`, read again when it changes. Required, unless `container` or `imds` is true.
         file: PathBuf,
         /// The profile in that file. Default: `"default"`.
         profile: String,
-        /// From the agent of the container (ECS, EKS Pod Identity).
+        /// From the agent of the container (ECS, EKS Pod Identity). Default: false.
         container: bool,
-        /// From the metadata service of the instance, version 2.
+        /// From the metadata service of the instance, version 2. Default: false.
         imds: bool,
     }
 }

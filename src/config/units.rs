@@ -52,7 +52,7 @@ pub(super) enum Unreadable {
 pub(super) trait WithUnit: Decode {
     /// The units, for the remedy.
     const UNITS: &'static str;
-    /// What a bare number probably meant.
+    /// The probable meaning of a bare number.
     const USUAL_UNIT: &'static str;
 
     fn read(text: &str) -> Result<Self, Unreadable>;

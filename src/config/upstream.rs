@@ -21,11 +21,11 @@ macro_rules! upstream {
         table! {
             $(#[doc = $about])*
             pub struct $name {
-                /// `http://host:port`, `https://host` or `unix:/path`.
+                /// `http://host:port`, `https://host` or `unix:/path`. Required, unless another key names the endpoints.
                 url: String,
-                /// Several addresses, each `host:port` or `unix:/path`.
+                /// Several addresses, each `host:port` or `unix:/path`. Default: none, another key names the endpoints.
                 endpoints: Vec<Item<String>>,
-                /// Endpoints from a registry.
+                /// Endpoints from a registry. Default: none.
                 discover: Discover,
                 /// How an endpoint is picked. Default: `"round-robin"`.
                 balance: Balance,
@@ -37,16 +37,16 @@ macro_rules! upstream {
                 /// Version of HTTP. Default: `"1.1"`.
                 http: HttpVersion,
                 /// The Host, and the name in SNI, that it is asked under instead of the client's; a rewrite's own wins. Addresses and cookie
-                /// domains of this host in its answers become the client's.
+                /// domains of this host in its answers become the client's. Default: the client's.
                 host: String,
                 /// TLS towards the upstream.
                 tls: UpstreamTls,
-                /// In place of `[timeouts]`.
+                /// In place of `[timeouts]`. Default: as that table has it.
                 timeouts: Timeouts,
                 /// Requests at once; more wait in `queue`. An open WebSocket is none, an event stream is one; copies take at most half of
                 /// the places and never wait; health checks need none. 0 or `"none"`: no limit. Default: none.
                 max_in_flight: Limit<u32>,
-                /// Where requests wait beyond `max_in_flight`, first come first served.
+                /// Where requests wait beyond `max_in_flight`, first come first served. Default: `{}`.
                 queue: Queue,
                 /// The version, 1 or 2, of the PROXY header that begins each connection to the upstream and names the client; 0: none. A
                 /// connection is used again for the same client's address and port alone. Health checks say `LOCAL` or `UNKNOWN`. Default: 0.
@@ -65,7 +65,7 @@ macro_rules! upstream {
 upstream! {
     /// The existing application: everything that no route takes goes to it.
     Monolith {
-        /// At the very end: no route needs it any more; what no route takes gets 404. Default: false.
+        /// At the very end: no route needs it any more, nor an address of it; what no route takes gets 404. Default: false.
         retired: bool,
     }
 }
@@ -73,9 +73,9 @@ upstream! {
 upstream! {
     /// A new upstream that takes routes over. Exactly one of `url`, `endpoints`, `discover`, `lambda` and `nameko`.
     Service {
-        /// A function of AWS Lambda in the place of a server.
+        /// A function of AWS Lambda in the place of a server. Default: none.
         lambda: Lambda,
-        /// A service of Nameko in the place of a server.
+        /// A service of Nameko in the place of a server. Default: none.
         nameko: Nameko,
         /// Where the credentials of AWS come from: `"environment"`, `{ file = "…" }`, `{ container = true }` or `{ imds = true }`.
         /// Default: `"environment"`.
@@ -88,19 +88,19 @@ upstream! {
 table! {
     /// Active checks: exactly one of `path` and `connect`.
     pub struct Health {
-        /// A request for this path must be answered with a good status.
+        /// A request for this path must be answered with a good status. Required, unless `connect` is true.
         path: String,
         /// The Host of that request, where the application takes no other. Default: the endpoint's address.
         host: HeaderValue,
-        /// More headers of that request.
+        /// More headers of that request. Default: none.
         headers: HeaderValues,
         /// Its method: `GET`, `HEAD` or `OPTIONS`. Default: `"GET"`.
         method: Method,
-        /// A connection is enough.
+        /// A connection is enough. Default: false.
         connect: bool,
         /// Pause between two checks. Default: `"2s"`.
         interval: Duration,
-        /// Default: `"1s"`.
+        /// The longest wait for the outcome of a check. Default: `"1s"`.
         timeout: Duration,
         /// Successes in a row that make an endpoint healthy. Default: 2.
         healthy: u32,
@@ -178,15 +178,15 @@ table! {
         /// The name in SNI and in the certificate. Default: the host of the URL.
         server_name: String,
         /// Authorities to trust instead of the system's, PEM. A server may also show one of these as its own certificate, for the
-        /// names that are in it.
+        /// names that are in it. Default: the system's.
         ca: PathBuf,
-        /// Our certificate, PEM.
+        /// Our certificate, PEM. Default: none is shown.
         cert: PathBuf,
-        /// Its key, PEM.
+        /// The key of `cert`, PEM. Required with `cert`.
         key: PathBuf,
         /// The server's public key is one of these, each `sha256/` and base64; beside what `verify` says. Default: any.
         pin: Vec<Item<String>>,
-        /// `full`: who signed the certificate, and its name; `chain`: not the name; `none`: nothing. Default: `"full"`.
+        /// `full`: the authority of the certificate, and its name; `chain`: not the name; `none`: nothing. Default: `"full"`.
         verify: Verify,
     }
 }
@@ -254,7 +254,7 @@ table! {
         url: String = required,
         /// The service's name.
         service: String = required,
-        /// Only instances with this tag.
+        /// Only instances with this tag. Default: all.
         tag: String,
     }
 }

@@ -1,4 +1,5 @@
-//! The predicates of a route, a file each: when one holds, what it excludes, how it ranks, its words.
+//! The predicates of a route, a file each: when one holds, what it excludes, how it is written. Their ranks are in
+//! `route/precedence.rs`, the words by which a route loses in `route/explain.rs`.
 
 mod cookie;
 mod header;
