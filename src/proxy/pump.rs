@@ -237,7 +237,11 @@ impl Pump<'_, '_> {
             self.client.put_head(head, framing);
         }
         while self.response == ResponseState::Body && self.takes_more() {
-            match splice::poll(self, cx) {
+            let spliced = match self.held {
+                None => splice::poll(&mut self.upstream, self.client, self.exchange, cx),
+                Some(_) => None,
+            };
+            match spliced {
                 None => {}
                 Some(Poll::Pending) => break,
                 Some(Poll::Ready(Ok(last))) => {

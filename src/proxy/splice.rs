@@ -4,17 +4,21 @@ use std::task::{Context, Poll};
 
 use super::client_end::ClientEnd;
 use super::exchange::Exchange;
-use super::pump::Pump;
 use crate::client::pipe::{Pipe, SHORTEST};
 use crate::client::{End, UpstreamFault};
 
 /// Moves what came of the body into a pipe, and puts that to the client. `None`: the body has to be read and written. Ready: whether
 /// that was all of it.
-pub fn poll(pump: &mut Pump<'_, '_>, cx: &mut Context<'_>) -> Option<Poll<Result<bool, UpstreamFault>>> {
-    if pump.held.is_some() || is_looked_at(pump.exchange) {
+pub fn poll(
+    upstream: &mut End,
+    client: &mut ClientEnd<'_>,
+    exchange: &Exchange,
+    cx: &mut Context<'_>,
+) -> Option<Poll<Result<bool, UpstreamFault>>> {
+    let (End::Http1(upstream), ClientEnd::Http1(client)) = (upstream, client) else { return None };
+    if is_looked_at(exchange) {
         return None;
     }
-    let (End::Http1(upstream), ClientEnd::Http1(client)) = (&mut pump.upstream, &mut *pump.client) else { return None };
     let (socket, left) = upstream.rest().filter(|(_, left)| *left >= SHORTEST)?;
     client.takes_pipe().filter(|takes| *takes == left)?;
     let mut pipe = Pipe::empty()?;

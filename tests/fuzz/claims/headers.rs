@@ -7,7 +7,9 @@ use std::net::IpAddr;
 
 use http::{HeaderName, Method, StatusCode, Version};
 use multilith::compile::Network;
-use multilith::guard::headers::{PeerFacts, ResponseContext, answer, client_address, receive, without_hop_by_hop};
+use multilith::guard::headers::{
+    PeerFacts, ResponseContext, clean_response, client_address, receive, without_hop_by_hop,
+};
 use multilith::message::{Fields, Name, RequestHead, ResponseHead, digits, elements, is_value};
 use multilith::route::Facts;
 
@@ -246,7 +248,7 @@ fn answered(lines: &[(String, Vec<u8>)], version: Version) {
         let mut response = ResponseHead::new(status);
         response.fields = fields(lines);
         let before = response.fields.clone();
-        let passes = answer(&mut response, ResponseContext { version, upgrade: false });
+        let passes = clean_response(&mut response, ResponseContext { version, upgrade: false });
         let lengths = lengths(&before);
         let one_length = lengths.len() < 2 && lengths.iter().all(Option::is_some);
         let refused = status == StatusCode::SWITCHING_PROTOCOLS || is_coded(&before) || !one_length;
