@@ -35,6 +35,16 @@ impl ConnectError {
         matches!(self, Self::Refused(error) if matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE)))
     }
 
+    /// A word for faults of this kind.
+    #[must_use]
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Refused(_) => "refused",
+            Self::Timeout(_) => "timeout",
+            Self::Tls(_) => "tls",
+        }
+    }
+
     /// The underlying fault, in few words that name nothing behind the proxy.
     #[must_use]
     pub fn cause(&self) -> String {

@@ -67,7 +67,8 @@ pub enum UpstreamFault {
     /// The upstream wants this request over HTTP/1.1 (HTTP/2: `HTTP_1_1_REQUIRED`).
     #[error("HTTP/1.1 required")]
     NeedsHttp1,
-    /// The request cannot be written for this version of HTTP.
+    /// The request cannot be written for this version of HTTP, and this sentence says why. Nothing was sent, and the upstream is not to
+    /// blame.
     #[error("{0}")]
     Unwritable(&'static str),
     /// The target says that it has not run the request: any method may be asked elsewhere.

@@ -233,6 +233,9 @@ pub fn response_piece(steps: &Steps, exchange: &mut Exchange, piece: &Piece) {
 /// An attempt failed after it was connected. Decides whether another endpoint may be asked; a wrong yes would send a write twice.
 pub fn failed(steps: &Steps, exchange: &mut Exchange, failed: Failed) -> Next {
     let Failed { failure, stale, kept, unprocessed, unsent } = failed;
+    if let Failure::Unwritable(_) = failure {
+        return not_written(steps, exchange, failed);
+    }
     if failure.nothing_sent() {
         // The target says itself that nothing was run. A request that cannot be sent again is not sent to the monolith, either.
         return if kept { not_sent(steps, exchange, failure) } else { not_run(steps, exchange, failure) };
@@ -265,6 +268,23 @@ pub fn failed(steps: &Steps, exchange: &mut Exchange, failed: Failed) -> Next {
         fall_back(exchange, failure);
         return Next::Again;
     }
+    Next::Stop(failure)
+}
+
+/// The endpoint's version of HTTP cannot carry this request. It may go over HTTP/1.1 where the endpoint speaks that, or to the monolith;
+/// what a client asks for is no failure of the service, so nothing is counted against it.
+fn not_written(steps: &Steps, exchange: &mut Exchange, failed: Failed) -> Next {
+    let Failed { failure, kept, unsent, .. } = failed;
+    tell_attempt(steps, exchange, Some(failure));
+    if unsent && kept {
+        exchange.attempt.anew = true;
+        return Next::Again;
+    }
+    if kept && may_fall_back(exchange, failure, kept) {
+        fall_back(exchange, failure);
+        return Next::Again;
+    }
+    exchange.failure = Some(failure);
     Next::Stop(failure)
 }
 
@@ -325,6 +345,7 @@ fn fall_back(exchange: &mut Exchange, failure: Failure) {
     let route = exchange.route();
     exchange.in_flight = Some(route.meters.in_flight(meter_index(&route.policy, Side::Monolith)));
     exchange.tried.clear();
+    exchange.http1_alone = false;
     exchange.asked = None;
     exchange.permit = None;
     exchange.attempt = Attempt::default();

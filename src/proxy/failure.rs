@@ -62,6 +62,9 @@ pub enum Failure {
     Status(u16),
     /// A call of gRPC that the endpoint answered with a status that counts as its failure.
     Grpc(GrpcStatus),
+    /// The endpoint's version of HTTP cannot carry the request, and this sentence says why: nothing was sent, and it is not the endpoint's
+    /// fault.
+    Unwritable(&'static str),
     /// No descriptor was left for a connection to the endpoint: nothing was sent, and it is not the endpoint's fault.
     Descriptors,
     /// The client went away.
@@ -82,7 +85,7 @@ impl Failure {
             | Self::Denied(_)
             | Self::ClientGone
             | Self::ClientStalled => Blame::Client,
-            Self::Internal | Self::Descriptors | Self::OnPurpose(_) => Blame::Proxy,
+            Self::Internal | Self::Unwritable(_) | Self::Descriptors | Self::OnPurpose(_) => Blame::Proxy,
             _ => Blame::Upstream,
         }
     }
@@ -99,7 +102,7 @@ impl Failure {
             Self::Proof => Some(200),
             Self::Unauthorized(_) => Some(401),
             Self::NoEndpoint | Self::Queue | Self::Descriptors | Self::Unidentified => Some(503),
-            Self::Connect | Self::Reset | Self::Protocol => Some(502),
+            Self::Connect | Self::Reset | Self::Protocol | Self::Unwritable(_) => Some(502),
             Self::Timeout => Some(504),
             Self::ClientStalled => Some(408),
             Self::Internal => Some(500),
@@ -139,6 +142,7 @@ impl Failure {
             Self::Reset => "reset",
             Self::Protocol => "protocol",
             Self::Status(_) | Self::Grpc(_) => "status",
+            Self::Unwritable(_) => "target",
             Self::Descriptors => "descriptors",
             Self::ClientGone => "client_gone",
             Self::ClientStalled => "client_stalled",
@@ -153,6 +157,7 @@ impl Failure {
             Self::PlainHttp => Some("redirect"),
             Self::Unauthorized(_) => Some("token"),
             Self::Denied(_) => Some("auth"),
+            Self::Unwritable(_) => Some("target"),
             Self::Descriptors => Some("descriptors"),
             Self::ClientStalled => Some("body_timeout"),
             _ => None,
@@ -161,7 +166,7 @@ impl Failure {
 
     /// Nothing of the request reached the endpoint, so any method may go elsewhere.
     pub const fn nothing_sent(self) -> bool {
-        matches!(self, Self::NoEndpoint | Self::Queue | Self::Connect | Self::Unidentified)
+        matches!(self, Self::NoEndpoint | Self::Queue | Self::Connect | Self::Unidentified | Self::Unwritable(_))
     }
 
     /// One sentence for the person behind the request. Never says what is behind the proxy.
@@ -186,6 +191,7 @@ impl Failure {
             Self::Proof => "",
             Self::PlainHttp => "This is only served with https.",
             Self::Unauthorized(rejected) => rejected.as_str(),
+            Self::Unwritable(why) => why,
             Self::Connect => "The application could not be reached.",
             Self::Timeout => "The application took too long to answer.",
             Self::Reset | Self::Protocol | Self::Status(_) | Self::Grpc(_) => "The application broke off its answer.",

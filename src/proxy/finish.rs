@@ -143,7 +143,7 @@ fn count_for_gate(steps: &Steps, gate: &GateCounters, exchange: &Exchange, statu
         _ => return,
     };
     let failure = exchange.failure.filter(|_| exchange.fallback.is_none());
-    if failure == Some(Failure::ClientGone) || failure.is_some_and(|failure| failure.refused().is_some()) {
+    if !is_evidence(exchange.fallback.or(failure)) {
         return;
     }
     // A response that broke off is no response, whatever its head said.
@@ -157,6 +157,11 @@ fn count_for_gate(steps: &Steps, gate: &GateCounters, exchange: &Exchange, statu
         RequestOutcome::Answered { refused: (400..500).contains(&status), first_byte: waited + after_attempt }
     });
     gate.request(exchange.decision.side, bucket, outcome);
+}
+
+/// Whether a request says something of the side that was asked, with this failure. What the client or the proxy itself ended does not.
+fn is_evidence(failure: Option<Failure>) -> bool {
+    failure.is_none_or(|failure| failure != Failure::ClientGone && failure.refused().is_none())
 }
 
 /// Fields that the route's comparison hides are hidden in the log as well.
@@ -210,4 +215,24 @@ fn record(steps: &Steps, exchange: &Exchange, grpc: Option<GrpcStatus>, total: D
         trace: &exchange.trace,
         generation: exchange.generation.number,
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn requests_that_the_service_has_not_failed_are_no_evidence() {
+        for (failure, is) in [
+            (None, true),
+            (Some(Failure::Reset), true),
+            (Some(Failure::Connect), true),
+            (Some(Failure::ClientGone), false),
+            (Some(Failure::Descriptors), false),
+            (Some(Failure::Refused { status: 413, reason: "body" }), false),
+            (Some(Failure::Unwritable("The target cannot be sent over HTTP/2.")), false),
+        ] {
+            assert_eq!(is_evidence(failure), is, "{failure:?}");
+        }
+    }
 }

@@ -192,7 +192,7 @@ impl Translate for Origin {
             request_id: &self.request_id,
             trace: self.trace,
         };
-        outbound.write(head).map_err(|_| UpstreamFault::Unwritable("the route's rewriting"))
+        outbound.write(head).map_err(|_| UpstreamFault::Unwritable("The route's rewriting failed."))
     }
 
     fn brief(&self, head: &RequestHead) -> Brief {

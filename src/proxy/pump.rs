@@ -419,14 +419,15 @@ fn give_back(upstream: End, exchange: &mut Exchange, now: Instant, most: usize) 
 
 /// The failure for a fault of the upstream's end, and whether the upstream has not processed the request.
 pub fn of_upstream(exchange: &mut Exchange, fault: &client::UpstreamFault) -> (Failure, bool) {
-    if let client::UpstreamFault::Malformed(rule) | client::UpstreamFault::Unwritable(rule) = fault
+    if let client::UpstreamFault::Malformed(rule) = fault
         && let Some(lease) = &exchange.attempt.lease
     {
         lease.malformed(rule);
     }
     match fault {
         client::UpstreamFault::Ended(_) => (Failure::Reset, false),
-        client::UpstreamFault::Malformed(_) | client::UpstreamFault::Unwritable(_) => (Failure::Protocol, false),
+        client::UpstreamFault::Malformed(_) => (Failure::Protocol, false),
+        client::UpstreamFault::Unwritable(why) => (Failure::Unwritable(why), false),
         client::UpstreamFault::Unprocessed => (Failure::Reset, true),
         client::UpstreamFault::NotRun(NotRun::Unknown | NotRun::Denied | NotRun::Unreachable) => {
             (Failure::Connect, false)

@@ -59,6 +59,9 @@ pub(super) enum ClientError {
     Broken(String),
     #[error("no whole answer within {0:?}")]
     Timeout(Duration),
+    /// It cannot be asked for in the endpoint's version of HTTP: nothing was sent.
+    #[error("{0}")]
+    Unwritable(&'static str),
 }
 
 impl ClientError {
@@ -66,7 +69,7 @@ impl ClientError {
     pub(super) const fn outcome(&self) -> &'static str {
         match self {
             Self::NoEndpoint | Self::Connect(_) => "connect",
-            Self::Broken(_) => "reset",
+            Self::Broken(_) | Self::Unwritable(_) => "reset",
             Self::Timeout(_) => "timeout",
         }
     }
@@ -77,6 +80,7 @@ impl From<UpstreamFault> for ClientError {
     fn from(fault: UpstreamFault) -> Self {
         match fault {
             UpstreamFault::NotRun(_) => Self::Connect(fault.to_string()),
+            UpstreamFault::Unwritable(why) => Self::Unwritable(why),
             _ => Self::Broken(fault.to_string()),
         }
     }
@@ -104,6 +108,8 @@ impl Client {
             Ok(_) => lease.copy_answered(),
             Err(ClientError::Connect(_)) => lease.copy_failed(EndpointFailure::Connect),
             Err(ClientError::Timeout(_)) => lease.copy_failed(EndpointFailure::Timeout),
+            // It says nothing of the endpoint.
+            Err(ClientError::Unwritable(_)) => {}
             Err(ClientError::NoEndpoint | ClientError::Broken(_)) => lease.copy_failed(EndpointFailure::Reset),
         }
         answered

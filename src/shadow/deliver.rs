@@ -333,10 +333,8 @@ impl ShadowTraffic {
             },
         };
         if identity.is_some() {
-            match target.pool.permit_for_copy() {
-                Ok(own) => permit = own,
-                Err(Busy) => return copies.skip(Skipped::QueueFull),
-            }
+            let Ok(own) = target.pool.permit_for_copy() else { return copies.skip(Skipped::QueueFull) };
+            permit = own;
         }
         let (body, held) = tee.into_chunks();
         let asked = Asked { head, body, held, target, translate, identity };
@@ -345,6 +343,9 @@ impl ShadowTraffic {
         let limit = copies.comparison.as_ref().map(|comparing| comparing.evidence.rules().body_limit());
         let keep = limit.map(|limit| (limit, self.budget.hold()));
         let result = asked.ask_of(&asked.target.pool, asked.target.upstream, &copies, &self.client, keep).await;
+        if matches!(result, Err(ClientError::Unwritable(_))) {
+            return copies.skip(Skipped::Target);
+        }
         self.account(&copies, &asked, &result, began.elapsed());
         drop(permit);
         let follows = copies.comparison.as_ref().is_some_and(|comparing| comparing.evidence.rules().follow().is_some());

@@ -15,10 +15,12 @@ pub enum Skipped {
     Incomplete,
     /// It carries the client's identity: a sign-in that belongs to a connection.
     Credentials,
+    /// The endpoint's version of HTTP cannot carry its target.
+    Target,
 }
 
 impl Skipped {
-    pub(super) const ALL: [Self; 9] = [
+    pub(super) const ALL: [Self; 10] = [
         Self::SampledOut,
         Self::Method,
         Self::QueueFull,
@@ -28,6 +30,7 @@ impl Skipped {
         Self::Stopping,
         Self::Incomplete,
         Self::Credentials,
+        Self::Target,
     ];
 
     /// The label in `shadow_skipped_total`.
@@ -43,6 +46,7 @@ impl Skipped {
             Self::Stopping => "stopping",
             Self::Incomplete => "incomplete",
             Self::Credentials => "credentials",
+            Self::Target => "target",
         }
     }
 }

@@ -1,7 +1,6 @@
 //! One address of an upstream, ready to be connected to, and the lease that a request holds on it.
 
 use std::borrow::Cow;
-use std::fmt;
 use std::hash::{Hash as _, Hasher as _};
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Weak};
@@ -12,7 +11,7 @@ use xxhash_rust::xxh3::Xxh3;
 use super::endpoint_health::{EndpointFailure, EndpointHealth, EndpointKey};
 use super::peers::Place;
 use super::pool::Pool;
-use crate::client::Peer;
+use crate::client::{ConnectError, Peer};
 use crate::endpoint::IdleCloses;
 use crate::message::ProxiedAddresses;
 
@@ -167,17 +166,17 @@ impl Lease {
 
     /// No connection could be made, and this is why. Said now and then: each request's line in the access log has only that
     /// it was so.
-    pub fn not_connected(&self, why: &dyn fmt::Display) {
+    pub fn not_connected(&self, why: &ConnectError) {
         let Some(pool) = self.endpoint.pool.upgrade() else { return };
-        if self.endpoint.health.may_complain(pool.now()) {
+        if self.endpoint.health.may_complain(why.kind(), pool.now()) {
             tracing::warn!(upstream = &*pool.spec().name, endpoint = self.address(), %why, "no connection to an endpoint");
         }
     }
 
     /// The response is not HTTP, and this is the rule that it breaks. Said now and then, for the same reason.
-    pub fn malformed(&self, rule: &str) {
+    pub fn malformed(&self, rule: &'static str) {
         let Some(pool) = self.endpoint.pool.upgrade() else { return };
-        if self.endpoint.health.may_complain(pool.now()) {
+        if self.endpoint.health.may_complain(rule, pool.now()) {
             tracing::warn!(upstream = &*pool.spec().name, endpoint = self.address(), rule, "a malformed response");
         }
     }

@@ -87,8 +87,8 @@ pub(super) struct Condition {
     /// When it came back, while it takes its share step by step.
     pub(super) returned: Option<u64>,
     pub(super) last_failure: Option<(EndpointFailure, u64)>,
-    /// When it was last said why there is no connection.
-    pub(super) complained: Option<u64>,
+    /// The faults that were said of it, and when each was last. There are as many as the program has rules.
+    pub(super) complained: Vec<(&'static str, u64)>,
     /// It joined others that were there before it.
     pub(super) late: bool,
     pub(super) state: EndpointState,
@@ -162,13 +162,30 @@ impl EndpointHealth {
         }
     }
 
-    /// Whether it is time to say again why there is no connection.
-    pub(super) fn may_complain(&self, now: u64) -> bool {
+    /// Whether it is time to name this fault again. Another fault does not hide it.
+    pub(super) fn may_complain(&self, fault: &'static str, now: u64) -> bool {
         let complained = &mut self.condition.lock().complained;
-        let due = complained.is_none_or(|last| now.saturating_sub(last) >= COMPLAIN_EVERY);
+        let Some((_, last)) = complained.iter_mut().find(|(known, _)| *known == fault) else {
+            complained.push((fault, now));
+            return true;
+        };
+        let due = now.saturating_sub(*last) >= COMPLAIN_EVERY;
         if due {
-            *complained = Some(now);
+            *last = now;
         }
         due
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_fault_is_named_in_its_own_time() {
+        let health = EndpointHealth::new(0);
+        let said = [("a", 0), ("a", 9_999), ("b", 9_999), ("a", 10_000), ("b", 10_000), ("a", 10_001), ("b", 19_999)]
+            .map(|(fault, now)| health.may_complain(fault, now));
+        assert_eq!(said, [true, false, true, true, false, false, true]);
     }
 }

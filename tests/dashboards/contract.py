@@ -40,7 +40,7 @@ METRICS = {
     "shadow_requests_total": ("counter", {"route": None, "outcome": {"answered", "timeout", "connect", "reset"}}),
     "shadow_skipped_total": (
         "counter",
-        {"route": None, "reason": {"sampled_out", "method", "queue_full", "cpu", "body_too_large", "upgrade", "stopping", "incomplete", "credentials"}},
+        {"route": None, "reason": {"sampled_out", "method", "queue_full", "cpu", "body_too_large", "upgrade", "stopping", "incomplete", "credentials", "target"}},
     ),
     "shadow_duration_seconds": ("histogram", {"route": None}),
     "comparisons_total": ("counter", {"route": None, "verdict": {"match", "mismatch", "undecided", "incomparable", "dropped"}}),

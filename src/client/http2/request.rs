@@ -7,15 +7,15 @@ use super::super::UpstreamFault;
 use super::header_map;
 use crate::message::{Framing, Name, RequestHead};
 
-const TARGET: UpstreamFault = UpstreamFault::Unwritable("the target cannot be sent over HTTP/2");
-const HOST: UpstreamFault = UpstreamFault::Unwritable("the host cannot be sent over HTTP/2");
+const TARGET: UpstreamFault = UpstreamFault::Unwritable("The target cannot be sent over HTTP/2.");
+const HOST: UpstreamFault = UpstreamFault::Unwritable("The host cannot be sent over HTTP/2.");
 
 /// # Errors
 /// A target with bytes that a `http::Uri` does not take (`"` in a query, `<`, what is no UTF-8), or a host like that. It is
 /// never escaped: the upstream would see another target.
 pub fn request(head: &RequestHead, framing: Framing, scheme: &Scheme) -> Result<Request<()>, UpstreamFault> {
     if head.method == Method::CONNECT {
-        return Err(UpstreamFault::Unwritable("CONNECT is not sent over HTTP/2"));
+        return Err(UpstreamFault::Unwritable("CONNECT is not sent over HTTP/2."));
     }
     let host = head.fields.get(Name::Host).or_else(|| head.authority());
     let target = head.target();

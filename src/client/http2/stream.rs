@@ -60,7 +60,7 @@ impl Stream {
                 Ok(())
             }
             Err(error) if error.is_go_away() || error.is_io() || error.is_reset() => Err(UpstreamFault::Unprocessed),
-            Err(_) => Err(UpstreamFault::Unwritable("the head cannot be sent over HTTP/2")),
+            Err(_) => Err(UpstreamFault::Unwritable("The head cannot be sent over HTTP/2.")),
         }
     }
 

@@ -101,7 +101,7 @@ impl BusCall {
         let brief = self.brief.take().unwrap_or_default();
         let limit = Instant::now() + begins_within(&brief);
         let until = brief.end.map_or(limit, |end| end.min(limit));
-        let remote = brief.remote.ok_or(UpstreamFault::Unwritable("the route has no call"))?;
+        let remote = brief.remote.ok_or(UpstreamFault::Unwritable("The route has no call."))?;
         let RemoteBrief { call, arguments, context } = *remote;
         let body = std::mem::take(&mut self.body);
         let body = arguments.map_err(|_| BAD)?.envelope(&body).map_err(|_| BAD)?;

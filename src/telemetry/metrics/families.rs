@@ -20,11 +20,11 @@ use crate::migration::Stage;
 /// is never empty. Beyond, what was never counted is left out: a hundred thousand quiet routes are not worth 300 MB a scrape.
 const ROUTES_IN_FULL: usize = 1000;
 
-const FALLBACKS: [&str; 8] =
-    ["connect", "no_endpoint", "queue", "timeout", "reset", "status", "protocol", "breaker_open"];
+const FALLBACKS: [&str; 9] =
+    ["connect", "no_endpoint", "queue", "timeout", "reset", "status", "protocol", "breaker_open", "target"];
 const ERRORS: [&str; 7] = ["connect", "no_endpoint", "queue", "timeout", "reset", "status", "protocol"];
 const OUTCOMES: [&str; 4] = ["answered", "timeout", "connect", "reset"];
-const SKIPPED: [&str; 9] = [
+const SKIPPED: [&str; 10] = [
     "sampled_out",
     "method",
     "queue_full",
@@ -34,6 +34,7 @@ const SKIPPED: [&str; 9] = [
     "stopping",
     "incomplete",
     "credentials",
+    "target",
 ];
 const GATE_VERDICTS: [&str; 3] = ["advance", "hold", "roll-back"];
 const VERDICTS: [&str; 5] = ["match", "mismatch", "undecided", "incomparable", "dropped"];

@@ -172,3 +172,20 @@ fn a_service_that_speaks_http2_gets_its_copies_by_it() {
         assert!(parts.headers.contains_key("x-multilith-shadow") && !parts.headers.contains_key("transfer-encoding"));
     }
 }
+
+#[test]
+fn a_copy_that_cannot_be_written_is_not_sent_and_says_nothing_of_the_service() {
+    let monolith = Origin::saying("h2");
+    let (service, seen) = http2_service(Does::Answer);
+    let edge = Edge::before(&monolith).with(&tables(service)).start();
+    for _ in 0..10 {
+        assert_eq!(edge.get("/a?q=<b>").text(), "h2");
+    }
+    edge.await_skipped("target", 10);
+    assert_eq!(edge.get("/a").text(), "h2");
+    edge.await_sent("answered", 1);
+    assert_eq!(seen.lock().expect("no panic while held").len(), 1);
+    assert!(edge.sent("reset") < 0.5);
+    let failing = [("upstream", "new"), ("state", "failing")];
+    assert!(edge.metric("multilith_upstream_endpoints", &failing) < 0.5);
+}

@@ -20,5 +20,6 @@ mod rewriting;
 mod splits;
 mod sticky;
 mod tls;
+mod unwritable;
 mod versions;
 mod world;
