@@ -160,7 +160,7 @@ mod tests {
     #[tokio::test]
     async fn a_body_passes_byte_for_byte_and_the_bytes_behind_it_stay_in_the_socket() {
         allow(1);
-        let body: Vec<u8> = (0..3_000_017_u32).flat_map(|at| at.to_le_bytes()).collect();
+        let body: Vec<u8> = (0..3_000_017_u32).flat_map(u32::to_le_bytes).collect();
         let ((mut origin, from), (to, mut client)) = (connected().await, connected().await);
         let sent = body.clone();
         let sender = tokio::spawn(async move {
