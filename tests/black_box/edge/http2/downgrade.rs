@@ -291,6 +291,24 @@ fn what_may_pass_becomes_one_request() {
 }
 
 #[test]
+fn trailers_that_were_not_announced_keep_no_body_from_its_length() {
+    let monolith = echo();
+    let edge = Edge::before(&monolith).start();
+    let trailers = block(&[("x-sum", "7")]);
+    for (announced, more) in [(false, vec![]), (true, vec![("trailer", "x-sum")])] {
+        let mut client = Http2::connect(edge.address());
+        let head = frame(HEADERS, END_HEADERS, 1, &block(&fields(&more)));
+        let end = frame(HEADERS, END_STREAM | END_HEADERS, 1, &trailers);
+        client.write(&[head, frame(DATA, 0, 1, b"hello"), end].concat()).expect("the proxy takes frames");
+        assert_eq!(client.outcome(1), Outcome::Answered(200), "announced: {announced}");
+        let request = monolith.requests().pop().expect("it came");
+        assert_eq!(request.body, b"hello");
+        let seen = (request.head.content_length(), request.trailers.len());
+        assert_eq!(seen, if announced { (None, 1) } else { (Some(5), 0) }, "announced: {announced}");
+    }
+}
+
+#[test]
 fn a_client_of_nothing_but_malformed_requests_is_sent_away() {
     let monolith = echo();
     let edge = Edge::before(&monolith).start();
