@@ -276,12 +276,11 @@ async fn serve_stream(
     })
     .await;
     let malformed = match settled {
-        Some(Ok(())) => None,
         Some(Err(ClientFault::Malformed(malformed))) => Some(malformed),
         Some(Err(_)) => return,
         // The request would be whole for an upstream, and its end may still be malformed.
         None if stream.content_length() == Some(0) => Some(Malformed { status: 408, reason: "body_timeout" }),
-        None => None,
+        Some(Ok(())) | None => None,
     };
     let (head, malformed) = match stream.take_head() {
         Ok(head) => (head, malformed),
