@@ -11,8 +11,9 @@ use crate::diagnostic::Code;
 table! {
     /// Bodies that are held on their way, so that a slow client does not hold the upstream.
     pub struct Buffer {
-        /// `"auto"`, `"none"` or a size. Auto: a body without a length that ends within 64 KiB and 100 ms is sent with Content-Length.
-        /// A size: a body up to it is held whole before the upstream is asked. Default: `"auto"`.
+        /// `"auto"`, `"none"` or a size. Auto: a body without a length that ends within 64 KiB and 100 ms is sent with Content-Length,
+        /// unless it has trailers that the client has announced (`Trailer`). A size: a body up to it is held whole before the upstream is
+        /// asked, and sent with Content-Length. Default: `"auto"`.
         request: RequestBuffer,
         /// `"none"` or a size: as much of an answer is taken off the upstream at its own pace. Default: `"none"`.
         answer: AnswerBuffer,

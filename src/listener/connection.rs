@@ -24,7 +24,7 @@ use crate::compile::{Limits, ProxyProtocol};
 use crate::downstream::http1::{Arrived, HeadRules, Http1Connection};
 use crate::downstream::{ClientFault, Descriptor, Pace, http2};
 use crate::guard::headers::{ClientSubject, is_trusted};
-use crate::message::{Framing, RequestHead};
+use crate::message::{Framing, Malformed, RequestHead};
 use crate::proxy::{self, After, Arrival, ClientEnd, Exchange, Failure, Steps, alone, own_response};
 use crate::telemetry::{PanicRecord, RequestId};
 
@@ -271,14 +271,16 @@ async fn serve_stream(
     let began = Instant::now();
     let due = pause.map(|pause| began + pause);
     let settled = poll_fn(|cx| match stream.poll_settled(cx) {
-        Poll::Pending => stream.timer.poll(cx, due).map(|()| Ok(())),
-        settled @ Poll::Ready(_) => settled,
+        Poll::Pending => stream.timer.poll(cx, due).map(|()| None),
+        settled @ Poll::Ready(_) => settled.map(Some),
     })
     .await;
     let malformed = match settled {
-        Ok(()) => None,
-        Err(ClientFault::Malformed(malformed)) => Some(malformed),
-        Err(_) => return,
+        Some(Err(ClientFault::Malformed(malformed))) => Some(malformed),
+        Some(Err(_)) => return,
+        // The request would be whole for an upstream, and its end may still be malformed.
+        None if stream.content_length() == Some(0) => Some(Malformed { status: 408, reason: "body_timeout" }),
+        Some(Ok(())) | None => None,
     };
     let (head, malformed) = match stream.take_head() {
         Ok(head) => (head, malformed),

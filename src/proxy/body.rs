@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::exchange::Exchange;
 use super::failure::Failure;
-use crate::message::Piece;
+use crate::message::{Framing, Piece};
 
 /// A piece came from the client.
 pub fn request_piece(piece: &Piece, exchange: &mut Exchange) -> Result<(), Failure> {
@@ -22,7 +22,10 @@ pub fn request_piece(piece: &Piece, exchange: &mut Exchange) -> Result<(), Failu
 /// The average rate since the head, after a grace of ten seconds.
 fn too_slow(exchange: &Exchange) -> bool {
     const GRACE: Duration = Duration::from_secs(10);
-    let Some(rate) = exchange.generation.snapshot.limits.min_rate.filter(|_| !exchange.body.complete) else {
+    // The last piece of a body of HTTP/2 came earlier than it is seen here: it waits for the end of its stream.
+    let complete =
+        exchange.body.complete || exchange.is_http2() && exchange.framing == Framing::Length(exchange.body.received);
+    let Some(rate) = exchange.generation.snapshot.limits.min_rate.filter(|_| !complete) else {
         return false;
     };
     let elapsed = Instant::now().saturating_duration_since(exchange.began);

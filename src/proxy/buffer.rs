@@ -71,7 +71,8 @@ impl Gathering {
         Self { most, end, silence: None, joined: BytesMut::new() }
     }
 
-    /// Gathers what comes, until the body has ended or streams on. One that has ended is sent with its length.
+    /// Gathers what comes, until the body has ended or streams on. One that has ended is sent with its length. Over HTTP/1 that leaves no
+    /// room for trailers: they pass where the client has announced them and no size asks for a length.
     pub async fn run(
         mut self,
         steps: &Steps,
@@ -85,7 +86,7 @@ impl Gathering {
         gathered?;
         if let Some(length) = kept.ended()
             && exchange.framing == Framing::Open
-            && !kept.has_trailers()
+            && !(self.end.is_some() && kept.has_trailers() && exchange.head.fields.has(Name::Trailer))
         {
             exchange.framing = Framing::Length(length);
         }

@@ -89,7 +89,7 @@ pub struct Http1Connection {
     stays: bool,
     /// The client has sent its FIN.
     half_closed: bool,
-    /// When the last byte of the request was read.
+    /// When the last byte of the request, or of those behind it, was read.
     request_end: Option<Instant>,
     bytes_sent: u64,
     /// The connections to upstreams on which the client has signed in: they end with this one.
@@ -244,6 +244,7 @@ impl Http1Connection {
             _ => Reading::Over,
         };
         self.request_end = None;
+        self.note_last();
         Arrived::Request(head, length)
     }
 
@@ -326,6 +327,13 @@ impl Http1Connection {
     fn read_all(&mut self) {
         self.reading = Reading::Over;
         self.request_end = Some(Instant::now());
+        self.note_last();
+    }
+
+    /// The connection ends behind the request that was read if the client sends no more and nothing but line ends is left of what it sent.
+    fn note_last(&mut self) {
+        let behind = |byte: &u8| !matches!(byte, b'\r' | b'\n');
+        self.stays &= !(self.half_closed && self.is_read()) || self.unread.iter().any(behind);
     }
 
     /// Ready: the client has left. `began`: when the request's head was read. Reads ahead, within a bound: what it reads is the
@@ -333,10 +341,10 @@ impl Http1Connection {
     pub fn poll_gone(&mut self, cx: &mut Context<'_>, began: Instant) -> Poll<ClientFault> {
         while !self.half_closed && self.is_read() && self.unread.len() < HEAD_READ {
             match ready!(poll_append(cx, &mut self.socket, &mut self.unread, HEAD_READ)) {
-                Ok(1..) => {}
+                Ok(1..) => self.request_end = Some(Instant::now()),
                 Ok(0) if !self.socket.is_tls() && self.request_end.unwrap_or(began).elapsed() <= HALF_CLOSE => {
                     self.half_closed = true;
-                    self.stays = false;
+                    self.note_last();
                 }
                 Ok(0) => return Poll::Ready(ClientFault::Gone(io::ErrorKind::UnexpectedEof.into())),
                 Err(error) => return Poll::Ready(ClientFault::Gone(error)),

@@ -44,6 +44,8 @@ struct Upload {
     held: usize,
     /// Read ahead, to see whether there is a body.
     first: Option<Piece>,
+    /// The data that completes the announced length, until the end of the stream is read; then that end.
+    last: Option<Piece>,
     /// The last piece was read.
     over: bool,
     /// There may be no body although the stream has not ended with its head.
@@ -74,7 +76,7 @@ impl ServerStream {
             timer: shared.timer(),
             head: Some(head),
             malformed,
-            upload: Upload { body, announced: length, come: 0, held: 0, first: None, over, unsettled },
+            upload: Upload { body, announced: length, come: 0, held: 0, first: None, last: None, over, unsettled },
             response: ResponseState::Awaited(respond),
             outbox: StreamOutbox::default(),
             fault: None,
@@ -143,9 +145,14 @@ impl ServerStream {
         Poll::Ready(piece)
     }
 
+    /// A body of an announced length is whole for the upstream with its last byte, and malformed if more comes behind it, or trailers that
+    /// are none: that byte is not handed on before the stream has ended well.
     fn poll_upload(&mut self, cx: &mut Context<'_>) -> Poll<Result<Piece, ClientFault>> {
         const LENGTH: Malformed = Malformed::because("content_length");
         let upload = &mut self.upload;
+        if let Some(end) = upload.last.take_if(|last| last.is_last()) {
+            return Poll::Ready(Ok(end));
+        }
         while let Some(data) = ready!(upload.body.poll_data(cx)) {
             let data = data?;
             if data.is_empty() {
@@ -153,22 +160,32 @@ impl ServerStream {
             }
             upload.come += data.len() as u64;
             upload.held += data.len();
-            if upload.announced.is_some_and(|announced| upload.come > announced) {
-                return Poll::Ready(Err(ClientFault::Malformed(LENGTH)));
+            match upload.announced {
+                Some(announced) if upload.come > announced => {
+                    return Poll::Ready(Err(ClientFault::Malformed(LENGTH)));
+                }
+                Some(announced) if upload.come == announced => upload.last = Some(Piece::Data(data)),
+                _ => return Poll::Ready(Ok(Piece::Data(data))),
             }
-            return Poll::Ready(Ok(Piece::Data(data)));
         }
         let trailers = ready!(upload.body.poll_trailers(cx))?;
         if upload.announced.is_some_and(|announced| upload.come < announced) {
             return Poll::Ready(Err(ClientFault::Malformed(LENGTH)));
         }
         let trailers = trailers.and_then(|_| self.shared.heads.lock().take_trailers(self.id));
-        Poll::Ready(match trailers {
-            None => Ok(Piece::End),
-            Some(Ok(fields)) if fields.is_empty() => Ok(Piece::End),
-            Some(Ok(fields)) => Ok(Piece::Trailers(fields)),
-            Some(Err(malformed)) => Err(ClientFault::Malformed(malformed)),
-        })
+        let end = match trailers {
+            None => Piece::End,
+            Some(Ok(fields)) if fields.is_empty() => Piece::End,
+            Some(Ok(fields)) => Piece::Trailers(fields),
+            Some(Err(malformed)) => return Poll::Ready(Err(ClientFault::Malformed(malformed))),
+        };
+        Poll::Ready(Ok(match upload.last.take() {
+            Some(data) => {
+                upload.last = Some(end);
+                data
+            }
+            None => end,
+        }))
     }
 
     /// Bytes of the request's body that were passed on: the client may send as many again. Bytes that are passed on a second time count

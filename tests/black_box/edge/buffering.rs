@@ -102,6 +102,37 @@ fn what_is_longer_or_later_or_has_more_to_say_streams() {
 }
 
 #[test]
+fn trailers_keep_a_short_upload_in_chunks_only_where_they_were_announced_and_no_size_asks_for_a_length() {
+    let monolith = Origin::start(|request| Reply::ok(request.body.len().to_string()));
+    let body = pattern(2000);
+    for (request, announced, in_chunks) in [
+        ("auto", false, false),
+        ("auto", true, true),
+        ("1MiB", false, false),
+        ("1MiB", true, false),
+        ("none", false, true),
+        ("none", true, true),
+    ] {
+        let edge = Edge::before(&monolith).monolith(&format!("buffer = {{ request = \"{request}\" }}")).start();
+        let mut client = edge.client();
+        let trailer = if announced { "Trailer: X-Sum\r\n" } else { "" };
+        for _ in 0..2 {
+            client.send(chunked(trailer));
+            send_chunks(&mut client, &body, 700);
+            client.send("0\r\nX-Sum: 1\r\n\r\n");
+            assert_eq!(client.response().text(), "2000", "{request}, announced: {announced}");
+            let got = monolith.requests().pop().expect("it came");
+            assert!(got.body == body, "{request}, announced: {announced}");
+            assert_eq!(got.head.is_chunked(), in_chunks, "{request}, announced: {announced}");
+            assert_eq!(got.head.content_length(), (!in_chunks).then_some(2000), "{request}, announced: {announced}");
+            assert_eq!(got.trailers.len(), usize::from(in_chunks), "{request}, announced: {announced}");
+            let said = (announced && in_chunks).then_some("X-Sum");
+            assert_eq!(got.get("trailer"), said, "{request}, announced: {announced}");
+        }
+    }
+}
+
+#[test]
 fn buffering_can_be_switched_off_and_a_route_s_own_wins() {
     let monolith = Origin::start(|request| Reply::ok(request.body.len().to_string()));
     let route = "[routes.up]\npath = \"/up\"\nstage = \"monolith\"\nbuffer = { request = \"none\" }\n";

@@ -128,8 +128,9 @@ async fn a_body_ends_once_however_its_end_comes() {
 #[tokio::test]
 async fn a_body_that_contradicts_its_head_is_malformed() {
     let mut raw = connect().await;
-    let cases: [(&str, &[&[u8]], &str); 5] = [
+    let cases: [(&str, &[&[u8]], &str); 6] = [
         ("3", &[b"12345"], "content_length"),
+        ("3", &[b"123", b"4"], "content_length"),
         ("3", &[b"12", b"34", b"5"], "12|content_length"),
         ("9", &[b"12345"], "12345|content_length"),
         ("5", &[b""], "content_length"),
@@ -151,6 +152,52 @@ async fn a_body_that_contradicts_its_head_is_malformed() {
     assert_eq!(raw.refused("framing"), 0);
 }
 
+/// The client hears that all before this was read.
+async fn is_read(raw: &mut Raw) {
+    raw.write(&frame(PING, 0, 0, b"01234567")).await;
+    while raw.frame().await.expect("the connection lives").kind != PING {}
+}
+
+#[tokio::test]
+async fn the_last_of_an_announced_body_is_handed_on_with_the_end_of_its_stream() {
+    let mut raw = connect().await;
+    let (good, pseudo) = (block(&[(b"x-sum", b"7")], false), block(&[(b":path", b"/other")], false));
+    for (number, (kind, flags, payload, expected)) in [
+        (DATA, END_STREAM, &b""[..], "bc|end"),
+        (HEADERS, END_STREAM | END_HEADERS, &good, "bc|{\"x-sum\": \"7\"}"),
+        (HEADERS, END_STREAM | END_HEADERS, &[], "bc|end"),
+        (HEADERS, END_STREAM | END_HEADERS, &pseudo, "framing"),
+        (DATA, END_STREAM, b"d", "content_length"),
+        (DATA, 0, b"d", "content_length"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let id = 2 * u32::try_from(number).unwrap() + 1;
+        raw.open(id, 0, &get(b"POST", b"/", &[(b"content-length", b"3")])).await;
+        let (mut stream, head) = raw.request().await;
+        assert!(head.is_ok());
+        settled(&mut stream).await.expect("at once");
+        raw.write(&frame(DATA, 0, id, b"a")).await;
+        let Ok(Piece::Data(first)) = piece(&mut stream).await else { panic!("data") };
+        assert_eq!(&first[..], b"a");
+        raw.write(&[frame(DATA, 0, id, b"bc"), frame(DATA, 0, id, b"")].concat()).await;
+        is_read(&mut raw).await;
+        assert!(stream.poll_piece(&mut Context::from_waker(Waker::noop())).is_pending(), "stream {id}");
+        assert!(stream.has_body());
+        raw.write(&frame(kind, flags, id, payload)).await;
+        assert_eq!(body(&mut stream).await, expected, "stream {id}");
+        assert!(!stream.has_body());
+    }
+    raw.open(101, 0, &get(b"POST", b"/", &[(b"content-length", b"3")])).await;
+    let (mut stream, _) = raw.request().await;
+    raw.write(&frame(DATA, 0, 101, b"abc")).await;
+    is_read(&mut raw).await;
+    settled(&mut stream).await.expect("there is a body");
+    raw.write(&frame(RST_STREAM, 0, 101, &8_u32.to_be_bytes())).await;
+    assert!(matches!(piece(&mut stream).await, Err(ClientFault::Reset(_))), "a client that gives up");
+}
+
 #[tokio::test]
 async fn what_contradicts_a_head_is_seen_before_it_is_sent_on() {
     let mut raw = connect().await;
@@ -162,6 +209,9 @@ async fn what_contradicts_a_head_is_seen_before_it_is_sent_on() {
         (7, "GET", None, b"abc", false, Ok(true)),
         (9, "POST", Some("0"), b"", false, Ok(false)),
         (11, "POST", None, b"", false, Ok(false)),
+        (13, "POST", Some("3"), b"abc", true, Err("framing")),
+        (15, "POST", Some("3"), b"abcd", false, Err("content_length")),
+        (17, "POST", Some("0"), b"", true, Err("framing")),
     ] {
         let more: Vec<_> = more.iter().map(|length| (&b"content-length"[..], length.as_bytes())).collect();
         let mut bytes = frame(HEADERS, END_HEADERS, id, &get(method.as_bytes(), b"/", &more));

@@ -1,7 +1,7 @@
 //! Requests of HTTP/2 on their way to an upstream that speaks HTTP/1.1: whatever is in their fields, at most one well-formed
 //! request arrives there.
 
-use super::client::{DATA, END_HEADERS, END_STREAM, HEADERS, Http2, Outcome, block};
+use super::client::{DATA, END_HEADERS, END_STREAM, HEADERS, Http2, Outcome, block, frame};
 use super::counted;
 use crate::harness::{Edge, Origin, Reply, Request, eventually};
 
@@ -30,7 +30,7 @@ fn send(edge: &Edge, monolith: &Origin, fields: &[Field], body: &[&[u8]]) -> (Ou
     for (number, piece) in body.iter().enumerate() {
         let last = number + 1 == body.len();
         // The stream may be reset by now.
-        drop(client.write(&super::client::frame(DATA, if last { END_STREAM } else { 0 }, 1, piece)));
+        drop(client.write(&frame(DATA, if last { END_STREAM } else { 0 }, 1, piece)));
     }
     let outcome = client.outcome(1);
     // It would be answered with what belongs to a second request, if there was one on a connection that is kept.
@@ -179,6 +179,66 @@ fn a_length_that_is_not_true_is_refused_and_no_request_is_made_of_it() {
     assert!(requests.iter().all(known), "{requests:?}");
 }
 
+#[test]
+fn a_body_whose_stream_ends_badly_never_makes_a_whole_request() {
+    let monolith = echo();
+    let edge = Edge::before(&monolith).start();
+    let pseudo = block(&[(":path", "/other")]);
+    let ends: [(&str, u8, u8, &[u8]); 3] = [
+        ("/trailers", HEADERS, END_STREAM | END_HEADERS, &pseudo),
+        ("/more", DATA, 0, b"d"),
+        ("/more-and-an-end", DATA, END_STREAM, b"d"),
+    ];
+    for (path, kind, flags, payload) in ends {
+        for later in [false, true] {
+            let asked = monolith.requests().len();
+            let mut client = Http2::connect(edge.address());
+            let head = block(&fields(&[(":path", path), ("content-length", "3")]));
+            let begin = [frame(HEADERS, END_HEADERS, 1, &head), frame(DATA, 0, 1, b"abc")].concat();
+            let end = frame(kind, flags, 1, payload);
+            if later {
+                client.write(&begin).expect("the proxy takes frames");
+                monolith.await_requests(asked + 1);
+                client.write(&end).expect("the proxy takes a frame");
+            } else {
+                client.write(&[begin, end].concat()).expect("the proxy takes frames");
+            }
+            assert_eq!(client.outcome(1), Outcome::Answered(400), "{path}, later: {later}");
+        }
+    }
+    eventually("all settled", || (edge.metric("multilith_requests_in_flight", &[]) < 1.0).then_some(()));
+    assert_eq!(edge.get("/sentinel").text(), "/sentinel");
+    assert!(monolith.requests().iter().all(|request| request.body.is_empty()), "{:?}", monolith.requests());
+}
+
+#[test]
+fn a_body_that_waits_for_the_end_of_its_stream_gives_its_window_back() {
+    const STREAMS: u32 = 90;
+    let monolith = Origin::start(|request| Reply::ok(request.body.len().to_string()));
+    let edge = Edge::before(&monolith).start();
+    let mut client = Http2::connect(edge.address());
+    let (piece, length) = (vec![b'x'; 16_000], "48000");
+    let good = block(&[("x-sum", "7")]);
+    let pseudo = block(&[(":path", "/other")]);
+    // In all far more than the window of the connection.
+    for number in 0..STREAMS {
+        let id = 2 * number + 1;
+        client.send(HEADERS, END_HEADERS, id, &block(&fields(&[("content-length", length)])));
+        for _ in 0..3 {
+            client.send(DATA, 0, id, &piece);
+        }
+        let (kind, flags, end, status): (_, _, &[u8], _) = match number % 9 {
+            0 => (HEADERS, END_STREAM | END_HEADERS, &pseudo, 400),
+            1 => (HEADERS, END_STREAM | END_HEADERS, &good, 200),
+            _ => (DATA, END_STREAM, b"", 200),
+        };
+        client.send(kind, flags, id, end);
+        assert_eq!(client.outcome(id), Outcome::Answered(status), "stream {id}");
+    }
+    let whole = monolith.requests().iter().filter(|request| request.body.len() == 48_000).count();
+    assert_eq!(whole, 80);
+}
+
 /// What is sent, and what the upstream has to see of it.
 type MayPass<'a> = (&'a str, Vec<Field>, &'a [&'a [u8]], fn(&Request) -> bool);
 
@@ -231,13 +291,31 @@ fn what_may_pass_becomes_one_request() {
 }
 
 #[test]
+fn trailers_that_were_not_announced_keep_no_body_from_its_length() {
+    let monolith = echo();
+    let edge = Edge::before(&monolith).start();
+    let trailers = block(&[("x-sum", "7")]);
+    for (announced, more) in [(false, vec![]), (true, vec![("trailer", "x-sum")])] {
+        let mut client = Http2::connect(edge.address());
+        let head = frame(HEADERS, END_HEADERS, 1, &block(&fields(&more)));
+        let end = frame(HEADERS, END_STREAM | END_HEADERS, 1, &trailers);
+        client.write(&[head, frame(DATA, 0, 1, b"hello"), end].concat()).expect("the proxy takes frames");
+        assert_eq!(client.outcome(1), Outcome::Answered(200), "announced: {announced}");
+        let request = monolith.requests().pop().expect("it came");
+        assert_eq!(request.body, b"hello");
+        let seen = (request.head.content_length(), request.trailers.len());
+        assert_eq!(seen, if announced { (None, 1) } else { (Some(5), 0) }, "announced: {announced}");
+    }
+}
+
+#[test]
 fn a_client_of_nothing_but_malformed_requests_is_sent_away() {
     let monolith = echo();
     let edge = Edge::before(&monolith).start();
     let mut client = Http2::connect(edge.address());
     let malformed = block(&fields(&[("host", "other.test")]));
     for number in 0..40 {
-        drop(client.write(&super::client::frame(HEADERS, END_HEADERS | END_STREAM, 2 * number + 1, &malformed)));
+        drop(client.write(&frame(HEADERS, END_HEADERS | END_STREAM, 2 * number + 1, &malformed)));
     }
     assert_eq!(client.until_gone(), [super::ENHANCE_YOUR_CALM]);
     counted(&edge, "http2_flood", 1.0);

@@ -120,18 +120,22 @@ fn a_head_that_does_not_end_ends_the_connection() {
 fn a_body_that_stalls_is_the_fault_of_its_client() {
     let monolith = Origin::saying("ok");
     let edge = limited(&monolith, "[limits]\nbody_timeout = \"300ms\"\n[timeouts]\nanswer = \"20s\"\n");
-    let post = [&[(":method", "POST")], &get("/upload")[1..]].concat();
-    for begun in [&b""[..], b"some"] {
+    // With a length, nothing is missing but the end of the stream.
+    for (length, begun) in [(None, &b""[..]), (None, b"some"), (Some("4"), b"some"), (Some("0"), b"")] {
+        let post = [(":method", "POST")].into_iter().chain(get("/upload").split_off(1));
+        let post: Vec<_> = post.chain(length.map(|length| ("content-length", length))).collect();
         let mut client = Http2::connect(edge.address());
         client.send(HEADERS, END_HEADERS, 1, &block(&post));
         if !begun.is_empty() {
             client.send(DATA, 0, 1, begun);
         }
-        assert_eq!(client.outcome(1), Outcome::Answered(408), "after {begun:?}");
+        assert_eq!(client.outcome(1), Outcome::Answered(408), "{length:?} {begun:?}");
         // Only this stream was cut.
         client.get(3, "/");
-        assert_eq!(client.outcome(3), Outcome::Answered(200), "after {begun:?}");
+        assert_eq!(client.outcome(3), Outcome::Answered(200), "{length:?} {begun:?}");
     }
+    counted(&edge, "body_timeout", 4.0);
+    assert!(monolith.requests().iter().all(|request| !request.path_is("/upload") || request.body.is_empty()));
     assert!(upstream_blamed(&edge) < 1.0, "the upstream was blamed");
 }
 
