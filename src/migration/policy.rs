@@ -254,7 +254,7 @@ pub struct Pin {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Dial {
     pub stage: Stage,
-    /// The service's share in `canary`; `EVERYBODY` or `NOBODY` in the stages without a weight.
+    /// The service's share in `canary`; all or nothing in the stages without a weight.
     pub weight: Percent,
 }
 
