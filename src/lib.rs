@@ -35,8 +35,8 @@
 //! | [`config`] | what the file says: with places, unresolved (pure) |
 //! | [`diagnostic`] | what we say to a person about their file (pure) |
 //!
-//! They are in two crates: `src/data_plane.rs` has what a request passes and all that this needs, this one what operates it: [`cli`],
-//! [`server`], [`admin`], [`console`], [`reload`], [`gate`], [`plan`] and [`export`].
+//! They are in three crates: `src/routes_file.rs` has [`config`] and [`diagnostic`], `src/data_plane.rs` what a request passes and all
+//! that this needs, this one what operates it: [`cli`], [`server`], [`admin`], [`console`], [`reload`], [`gate`], [`plan`] and [`export`].
 //!
 //! Three states of a thing have three names: [`config::Route`] is what was written, [`compile::Route`] is compiled and never
 //! changes, [`live::RouteState`] is what moves. A request loads one [`proxy::Generation`] at its start and holds it to its end. The state
