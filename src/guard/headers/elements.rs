@@ -47,8 +47,9 @@ pub(super) fn forwarded(fields: &Fields) -> impl Iterator<Item = Element<'_>> {
     from_the_right(fields, Name::Forwarded, true).map(Element::Pairs)
 }
 
+/// An empty line is no element: it is not sent on either, and what is read here must be what the upstream reads.
 fn from_the_right(fields: &Fields, name: Name, has_quotes: bool) -> impl Iterator<Item = &[u8]> {
-    fields.all(name).rev().flat_map(move |value| {
+    fields.all(name).rev().filter(|line| !line.is_empty()).flat_map(move |value| {
         let mut left = Some(value);
         std::iter::from_fn(move || {
             let (before, element) = split_last(left?, has_quotes);
