@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::net::IpAddr;
 
 use super::client::walk;
-use super::elements::{Element, addresses, forwarded};
+use super::elements::{Element, addresses, forwarded, is_open};
 use super::forwarded::{digits_behind_colon, is_secure, port_of, proto, put_address, put_node, put_subject};
 use super::peer_facts::PeerFacts;
 
@@ -84,6 +84,7 @@ impl Told {
         let port = own_port.unwrap_or_else(|| port_of(host.as_deref().unwrap_or_default(), &proto)).to_vec();
         let forwarded = said.as_ref().map(|said| OwnForwarded {
             agrees: believed.is_some()
+                && !fields.all(Name::Forwarded).any(is_open)
                 && same(said.first_proto.as_deref(), Some(&proto))
                 && same(said.first_host.as_deref(), host.as_deref())
                 && said.first_host.as_deref().is_none_or(|host| port_of(host, &proto) == port),

@@ -73,6 +73,17 @@ fn split_last(list: &[u8], has_quotes: bool) -> (Option<&[u8]>, &[u8]) {
     (None, list)
 }
 
+/// Whether a quoted string is open at the left end of a line of `Forwarded`: behind another line it would reach into that one.
+pub(super) fn is_open(line: &[u8]) -> bool {
+    let mut quoted = false;
+    for (at, byte) in line.iter().enumerate().rev() {
+        if *byte == b'"' && !(quoted && is_escaped(line, at)) {
+            quoted = !quoted;
+        }
+    }
+    quoted
+}
+
 /// Whether the byte at this place has an odd number of backslashes before it.
 fn is_escaped(text: &[u8], at: usize) -> bool {
     text[..at].iter().rev().take_while(|byte| **byte == b'\\').count() % 2 == 1
