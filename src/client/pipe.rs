@@ -104,27 +104,25 @@ impl Pipe {
         }
     }
 
-    /// Sends what is in the pipe. Ready: how many bytes left, at least one unless it is empty.
-    pub fn poll_drain(&mut self, cx: &mut Context<'_>, socket: &TcpStream) -> Poll<io::Result<usize>> {
-        loop {
-            if self.is_empty() {
-                return Poll::Ready(Ok(0));
-            }
+    /// Sends the bytes in the pipe. Ready: it is empty. `moved` is set when some left.
+    pub fn poll_drain(&mut self, cx: &mut Context<'_>, socket: &TcpStream, moved: &mut bool) -> Poll<io::Result<()>> {
+        while !self.is_empty() {
             ready!(socket.poll_write_ready(cx))?;
-            let moved = socket.try_io(Interest::WRITABLE, || {
+            let sent = socket.try_io(Interest::WRITABLE, || {
                 let flags = SpliceFlags::NONBLOCK | SpliceFlags::MOVE;
                 Ok(splice(&self.ends().read, None, socket, None, self.length, flags)?)
             });
-            match moved {
+            match sent {
                 Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
                 Ok(0) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-                Ok(moved) => {
-                    self.length -= moved;
-                    return Poll::Ready(Ok(moved));
+                Ok(length) => {
+                    self.length -= length;
+                    *moved = true;
                 }
                 Err(error) => return Poll::Ready(Err(error)),
             }
         }
+        Poll::Ready(Ok(()))
     }
 }
 
@@ -181,9 +179,7 @@ mod tests {
             let filled = std::future::poll_fn(|cx| pipe.poll_fill(cx, &from, left)).await.expect("it comes");
             assert!(filled > 0, "it has not ended");
             left -= filled as u64;
-            while !pipe.is_empty() {
-                std::future::poll_fn(|cx| pipe.poll_drain(cx, &to)).await.expect("it is taken");
-            }
+            std::future::poll_fn(|cx| pipe.poll_drain(cx, &to, &mut false)).await.expect("it is taken");
         }
         assert!(receiver.await.expect("no panic") == body);
         let mut from = from;

@@ -139,10 +139,7 @@ impl Http1Connection {
 
     fn poll_pipe(&mut self, cx: &mut Context<'_>, moved: &mut bool) -> Poll<io::Result<()>> {
         if let (Some(pipe), Socket::Tcp(socket)) = (&mut self.pipe, &self.socket) {
-            while !pipe.is_empty() {
-                ready!(pipe.poll_drain(cx, socket))?;
-                *moved = true;
-            }
+            ready!(pipe.poll_drain(cx, socket, moved))?;
         }
         self.pipe = None;
         Poll::Ready(Ok(()))

@@ -62,26 +62,26 @@ fn from_the_right(fields: &Fields, name: Name, has_quotes: bool) -> impl Iterato
 /// The last element of a list, and what stands before its comma. A comma in a quoted string is none of the list's; as it
 /// is read from the right, where the elements are well-formed, no quote that a client has left open reaches into them.
 fn split_last(list: &[u8], has_quotes: bool) -> (Option<&[u8]>, &[u8]) {
-    let mut quoted = false;
-    for (at, byte) in list.iter().enumerate().rev() {
-        match byte {
-            b'"' if has_quotes && !(quoted && is_escaped(list, at)) => quoted = !quoted,
-            b',' if !quoted => return (Some(&list[..at]), &list[at + 1..]),
-            _ => {}
-        }
+    match bytes_from_the_right(list, has_quotes).find(|(_, byte, quoted)| *byte == b',' && !quoted) {
+        Some((at, ..)) => (Some(&list[..at]), &list[at + 1..]),
+        None => (None, list),
     }
-    (None, list)
 }
 
 /// Whether a quoted string is open at the left end of a line of `Forwarded`: behind another line it would reach into that one.
 pub(super) fn is_open(line: &[u8]) -> bool {
+    bytes_from_the_right(line, true).last().is_some_and(|(.., quoted)| quoted)
+}
+
+/// The bytes of a list, the last one first: each with its place, and whether a quoted string is open there.
+fn bytes_from_the_right(list: &[u8], has_quotes: bool) -> impl Iterator<Item = (usize, u8, bool)> {
     let mut quoted = false;
-    for (at, byte) in line.iter().enumerate().rev() {
-        if *byte == b'"' && !(quoted && is_escaped(line, at)) {
+    list.iter().enumerate().rev().map(move |(at, byte)| {
+        if has_quotes && *byte == b'"' && !(quoted && is_escaped(list, at)) {
             quoted = !quoted;
         }
-    }
-    quoted
+        (at, *byte, quoted)
+    })
 }
 
 /// Whether the byte at this place has an odd number of backslashes before it.

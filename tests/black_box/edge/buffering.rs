@@ -5,13 +5,9 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use crate::edge::disk::Disk;
-use crate::harness::{Client, Edge, Gate, Origin, Reply, Request, eventually};
+use crate::harness::{Client, Edge, Gate, Origin, Reply, Request, eventually, pattern};
 
 const MIB: usize = 1024 * 1024;
-
-fn pattern(length: usize) -> Vec<u8> {
-    (0..=250_u8).cycle().take(length).collect()
-}
 
 /// The head of an upload in chunks.
 fn chunked(more: &str) -> String {

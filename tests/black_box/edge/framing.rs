@@ -2,7 +2,7 @@
 
 use std::thread;
 
-use crate::harness::{Client, Edge, Gate, Origin, Reply, eventually};
+use crate::harness::{Client, Edge, Gate, Origin, Reply, eventually, pattern};
 
 const MIB: usize = 1024 * 1024;
 /// Far more than the proxy may hold of one body, and still quick in a debug build.
@@ -249,11 +249,6 @@ fn send_pieces(client: &mut Client, chunked: bool) {
     if chunked {
         client.send("0\r\n\r\n");
     }
-}
-
-/// Bytes whose order shows: no power of two divides the period.
-fn pattern(length: usize) -> Vec<u8> {
-    (0..=250_u8).cycle().take(length).collect()
 }
 
 #[test]

@@ -2,14 +2,9 @@
 
 use std::fs;
 
-use crate::harness::{Client, Edge, Origin, Reply, eventually};
+use crate::harness::{Client, Edge, Origin, Reply, eventually, pattern};
 
 const MIB: usize = 1024 * 1024;
-
-/// Bytes whose order shows: no power of two divides the period.
-fn pattern(length: usize) -> Vec<u8> {
-    (0..=250_u8).cycle().take(length).collect()
-}
 
 /// Ends of pipes that the process has open.
 fn pipes(edge: &Edge) -> usize {

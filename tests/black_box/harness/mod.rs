@@ -18,5 +18,5 @@ pub(crate) use edge::{Edge, EdgePlan, PORT_TAKEN};
 pub(crate) use gate::Gate;
 pub(crate) use origin::{Origin, Request};
 pub(crate) use process::{Process, binary, free_address, is_administrator, run_to_exit, without_file};
-pub(crate) use reply::Reply;
+pub(crate) use reply::{Reply, pattern};
 pub(crate) use waiting::{PATIENCE, eventually, within};

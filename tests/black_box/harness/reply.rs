@@ -116,3 +116,8 @@ impl Reply {
 fn lines(fields: &[&str]) -> String {
     fields.iter().flat_map(|field| [field, "\r\n"]).collect()
 }
+
+/// Bytes whose order shows: no power of two divides the period.
+pub(crate) fn pattern(length: usize) -> Vec<u8> {
+    (0..=250_u8).cycle().take(length).collect()
+}
