@@ -10,6 +10,9 @@ use crate::migration::{Unit, bucket};
 use crate::route::normalise_bytes;
 
 /// `weight`: for how many requests it stands.
+// Few requests come here: a function of its own is kept out of the path of the others, and `tests/bench/instructions` finds its share.
+#[cold]
+#[inline(never)]
 pub fn record(steps: &Steps, exchange: &Exchange, weight: u32) {
     let head = &exchange.head;
     let snapshot = &exchange.generation.snapshot;
