@@ -5,24 +5,19 @@
 //! two rooms are in a third, `src/routes_file.rs`.
 
 pub mod client;
-pub mod compare;
-pub mod compile;
 pub mod downstream;
-pub mod endpoint;
 pub mod fleet;
 pub mod guard;
-pub mod inventory;
 pub mod learn;
 pub mod listener;
 pub mod live;
-pub mod message;
-pub mod migration;
 pub mod notify;
 pub mod proxy;
-pub mod route;
 pub mod shadow;
 pub mod store;
 pub mod telemetry;
 pub mod upstream;
 
+pub use multilith_background::{compile, inventory};
+pub use multilith_core::{compare, endpoint, message, migration, route};
 pub use multilith_routes_file::{config, diagnostic};

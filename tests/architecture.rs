@@ -39,8 +39,8 @@ const LAYERS: &[&[&str]] = &[
     &["diagnostic"],
 ];
 
-/// What the two crates and the program begin with.
-const ROOTS: &[&str] = &["lib", "data_plane", "routes_file", "main"];
+/// What the crates and the program begin with.
+const ROOTS: &[&str] = &["lib", "data_plane", "background", "core", "routes_file", "main"];
 
 /// The admin listener shows what reloads did, the console what the admin
 /// listener knows; copies go to pools and are

@@ -17,8 +17,9 @@ use tokio::time::{sleep, timeout};
 
 use super::{Exit, RegisterArgs, term};
 use crate::client::etcd::{EtcdClient, EtcdLease};
-use crate::client::{BadUrl, FetchError, Url, fetch};
+use crate::client::{FetchError, fetch};
 use crate::endpoint::{Address, BadNotation};
+use crate::endpoint::{BadUrl, Url};
 
 /// Until the program answers for the first time it is asked this often.
 const IMPATIENT: Duration = Duration::from_millis(200);

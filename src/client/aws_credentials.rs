@@ -11,8 +11,9 @@ use serde::Deserialize;
 use tokio::runtime::Handle;
 
 use super::aws_keys::{AwsKeys, Keyring};
-use super::{FetchError, Url, fetch};
+use super::{FetchError, fetch};
 use crate::endpoint::CredentialsSource;
+use crate::endpoint::Url;
 
 /// Why there are no credentials.
 #[derive(Debug, thiserror::Error)]

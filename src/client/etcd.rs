@@ -12,7 +12,8 @@ use rustls::ClientConfig;
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
-use super::{BadUrl, FetchError, JsonLines, Response, Url, fetch};
+use super::{FetchError, JsonLines, Response, fetch};
+use crate::endpoint::{BadUrl, Url};
 
 /// The longest that a member may take for an answer it has at hand.
 pub(super) const ANSWER: Duration = Duration::from_secs(5);

@@ -11,8 +11,9 @@ use rustls::ClientConfig;
 use tokio::time::timeout;
 
 use super::ask::{Request, Response, ask};
-use super::{BadUrl, ConnectError, End, Peer, Socket, UpstreamFault, Url, connect};
+use super::{ConnectError, End, Peer, Socket, UpstreamFault, connect};
 use crate::endpoint::HttpVersions;
+use crate::endpoint::{BadUrl, Url};
 use crate::message::{Framing, Name, RequestHead, ResponseHead};
 
 /// Responses of registries are lists of addresses: more than this is a mistake.

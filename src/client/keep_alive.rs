@@ -7,8 +7,9 @@ use bytes::Bytes;
 use tokio::time::timeout;
 
 use super::ask::{Request, ask};
-use super::{End, FetchError, UpstreamFault, Url, fetch};
+use super::{End, FetchError, UpstreamFault, fetch};
 use crate::endpoint::HttpVersions;
+use crate::endpoint::Url;
 use crate::message::{Framing, RequestHead, ResponseHead};
 
 /// Less than Node keeps an idle connection (5 s). A server that keeps it for less (gunicorn: 2 s) may have closed it, which costs

@@ -29,7 +29,6 @@ mod socket;
 mod target;
 pub mod tls;
 mod translated;
-mod url;
 
 /// The User-Agent of the program's own requests.
 pub const OUR_AGENT: &str = concat!("multilith/", env!("CARGO_PKG_VERSION"));
@@ -47,7 +46,6 @@ pub use publish::{PublishError, PublishMessage, Publisher};
 pub use socket::Socket;
 pub use target::Protocol;
 pub use translated::{Brief, CallContext, RemoteBrief, Translation};
-pub use url::{BadUrl, Scheme, Url};
 
 use std::io;
 

@@ -7,7 +7,8 @@ use bytes::Bytes;
 use http::Method;
 use serde::Deserialize;
 
-use super::{BadUrl, FetchError, Url, fetch};
+use super::{FetchError, fetch};
+use crate::endpoint::{BadUrl, Url};
 use crate::message::{Name, percent_encoded};
 
 /// The longest that an answer may take.

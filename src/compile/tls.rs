@@ -3,9 +3,9 @@
 use super::draft::Draft;
 use super::listeners::Listeners;
 use super::{Acme, Certificate, TlsSettings, TlsVersion};
-use crate::client::Url;
 use crate::config::{self, Field, Item};
 use crate::diagnostic::{Code, Span};
+use crate::endpoint::Url;
 
 const LETS_ENCRYPT: &str = "https://acme-v02.api.letsencrypt.org/directory";
 

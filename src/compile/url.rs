@@ -4,9 +4,9 @@ use std::path::PathBuf;
 
 use super::address::{AddressError, host_port, without_user};
 use super::draft::Draft;
-use crate::client::{Scheme, Url};
 use crate::diagnostic::{Code, Span};
 use crate::endpoint::Address;
+use crate::endpoint::{Scheme, Url};
 
 /// The parts of a URL.
 #[derive(Debug, Clone, PartialEq, Eq)]

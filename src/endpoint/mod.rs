@@ -18,6 +18,7 @@ mod round_robin;
 mod slow_start;
 mod spec;
 mod target;
+mod url;
 
 pub use buffering::{Buffering, RequestBuffer};
 pub use checkup::{CheckState, Checkup};
@@ -39,3 +40,4 @@ pub use spec::{
 pub use target::{
     BrokerSpec, CredentialsSource, EventVersion, LambdaSpec, NamekoSpec, NatsServer, Password, PublishSpec, TargetSpec,
 };
+pub use url::{BadUrl, Scheme, Url};

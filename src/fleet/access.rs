@@ -8,11 +8,11 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use super::seal::Seal;
-use crate::client::BadUrl;
 use crate::client::etcd::{EtcdClient, EtcdLogin};
 use crate::client::prometheus::Prometheus;
 use crate::client::tls::{self, Trust};
 use crate::compile::{FleetSettings, SHORTEST_SECRET, SecretSource};
+use crate::endpoint::BadUrl;
 use crate::live::read_secret_file;
 
 /// Why etcd could not even be asked. Said once, at the start.

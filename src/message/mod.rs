@@ -17,8 +17,7 @@ mod proxy_header;
 mod request;
 mod response;
 
-pub(crate) use chunks::take;
-pub use chunks::{ChunkReader, NotChunks, may_trail, put_chunk, put_last_chunk};
+pub use chunks::{ChunkReader, NotChunks, may_trail, put_chunk, put_last_chunk, take};
 pub use connection::{digits, put_length, stays_open};
 pub use fields::{Fields, Key, elements, is_value};
 pub use forgeable::{FORGEABLE_FAMILIES, FORGEABLE_NAMES, FORGEABLE_WITH_UNDERSCORE, is_of_forgeable_family};

@@ -9,9 +9,10 @@ use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
 
 use super::Message;
+use crate::client::FetchError;
 use crate::client::fetch::{fetch, json_request};
-use crate::client::{FetchError, Url};
 use crate::compile::NotifyTarget;
+use crate::endpoint::Url;
 use crate::live::read_secret;
 use crate::message::Name;
 use crate::telemetry::Meters;

@@ -8,7 +8,8 @@ use http::{HeaderName, Method, Version};
 
 use super::answers::{Answered, Answers, Tag};
 use super::{AuthServerFault, Outage, PATIENCE};
-use crate::client::{BadUrl, KeepAliveClient};
+use crate::client::KeepAliveClient;
+use crate::endpoint::BadUrl;
 use crate::guard::headers::ForwardedHeaders;
 use crate::message::{Name, RequestHead, ResponseHead, elements};
 use crate::route::{CacheBy, ForwardAuth};

@@ -11,7 +11,8 @@ use serde_json::Value;
 use super::answers::{Answered, Answers};
 use super::forward::{Headers, at_most};
 use super::{AuthServerFault, Outage, PATIENCE};
-use crate::client::{BadUrl, KeepAliveClient};
+use crate::client::KeepAliveClient;
+use crate::endpoint::BadUrl;
 use crate::message::{Fields, Name, RequestHead, is_value};
 use crate::route::{CredentialSource, Facts, TokenExchange};
 

@@ -9,7 +9,8 @@ use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
 
 use super::{Keys, KeysError};
-use crate::client::{FetchError, Url, fetch};
+use crate::client::{FetchError, fetch};
+use crate::endpoint::Url;
 
 /// Whole, from the lookup of the name to the last byte.
 const FETCH_LIMIT: Duration = Duration::from_secs(10);

@@ -10,7 +10,7 @@ use instant_acme::AccountCredentials;
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::client::Url;
+use crate::endpoint::Url;
 use crate::listener::tls::{Pair, TlsError, read_both};
 
 /// The account, and the address that the authority has of us.

@@ -11,7 +11,8 @@ use http_body_util::BodyExt as _;
 use instant_acme::{BodyWrapper, BytesResponse, Error, HttpClient};
 use rustls::ClientConfig;
 
-use crate::client::{FetchError, OUR_AGENT, Url, fetch};
+use crate::client::{FetchError, OUR_AGENT, fetch};
+use crate::endpoint::Url;
 use crate::message::Name;
 
 /// For one request; an authority signs in seconds.

@@ -9,8 +9,9 @@ use pingora::upstreams::peer::Peer as _;
 use tokio::time::timeout;
 
 use crate::client::ask::ask_over;
-use crate::client::{AskError, End, FetchError, OUR_AGENT, Peer, Request, Response, Url, fetch};
+use crate::client::{AskError, End, FetchError, OUR_AGENT, Peer, Request, Response, fetch};
 use crate::endpoint::HttpVersions;
+use crate::endpoint::Url;
 use crate::message::{Fields, Framing, Name, Piece, RequestHead};
 
 /// For a whole export; a collector takes a batch in milliseconds.

@@ -7,7 +7,8 @@ use serde_json::Value;
 
 use super::sink::Sink;
 use super::{ANSWER, Patience, SECOND_LOOK};
-use crate::client::{FetchError, Url, fetch};
+use crate::client::{FetchError, fetch};
+use crate::endpoint::Url;
 use crate::endpoint::{Address, Listing, Look};
 use crate::message::percent_encoded;
 

@@ -14,8 +14,9 @@ use tokio::time::timeout;
 use super::super::ANSWER;
 use crate::client::JsonLines;
 use crate::client::tls::{self, Trust};
-use crate::client::{FetchError, Response, Url, fetch};
+use crate::client::{FetchError, Response, fetch};
 use crate::endpoint::KubernetesService;
+use crate::endpoint::Url;
 use crate::message::{Name, RequestHead};
 
 /// The service account's files, which every pod has.
@@ -46,8 +47,8 @@ pub(super) enum ApiError {
     Said(String),
 }
 
-impl From<crate::client::BadUrl> for ApiError {
-    fn from(bad: crate::client::BadUrl) -> Self {
+impl From<crate::endpoint::BadUrl> for ApiError {
+    fn from(bad: crate::endpoint::BadUrl) -> Self {
         Self::Fetch(bad.into())
     }
 }
