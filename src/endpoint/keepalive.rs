@@ -42,6 +42,7 @@ pub enum Keepalive {
 impl Keepalive {
     /// An idle connection of HTTP/1 is used again if it has waited less.
     #[must_use]
+    #[inline]
     pub fn reuse_within(self, closes: &IdleCloses, safe: bool) -> Duration {
         match self {
             Self::Auto => closes.reuse_within(safe),
@@ -116,6 +117,7 @@ struct Close {
 impl IdleCloses {
     /// An idle connection is used again if it has waited less: 0.8 of the shortest wait that is known.
     #[must_use]
+    #[inline]
     pub fn reuse_within(&self, safe: bool) -> Duration {
         let within = if safe { &self.safe } else { &self.unsafe_ };
         Duration::from_millis(u64::from(within.load(Relaxed)))

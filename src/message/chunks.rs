@@ -207,6 +207,7 @@ pub fn may_trail(name: &[u8]) -> bool {
 }
 
 /// Cuts bytes off the front.
+#[inline]
 pub fn take(unread: &mut BytesMut, length: usize) -> Bytes {
     if length == unread.len() { std::mem::take(unread).freeze() } else { unread.split_to(length).freeze() }
 }

@@ -6,6 +6,7 @@ use super::{Fields, Name};
 
 /// Whether another message may follow on the connection, as far as this head says.
 #[must_use]
+#[inline]
 pub fn stays_open(version: Version, fields: &Fields) -> bool {
     let mut stays = version == Version::HTTP_11;
     for token in fields.all(Name::Connection).flat_map(|value| value.split(|byte| *byte == b',')) {
@@ -19,6 +20,7 @@ pub fn stays_open(version: Version, fields: &Fields) -> bool {
 
 /// A length: digits alone, no sign, no list, no overflow.
 #[must_use]
+#[inline]
 pub fn digits(bytes: &[u8]) -> Option<u64> {
     if bytes.is_empty() {
         return None;
@@ -30,6 +32,7 @@ pub fn digits(bytes: &[u8]) -> Option<u64> {
 }
 
 /// Appends the line of a body's length.
+#[inline]
 pub fn put_length(text: &mut Vec<u8>, length: u64) {
     text.extend_from_slice(b"Content-Length: ");
     text.extend_from_slice(length.to_string().as_bytes());

@@ -86,6 +86,7 @@ impl Fields {
     }
 
     /// A copy with room for the lines that are added to it.
+    #[inline]
     pub(super) fn to_edit(&self) -> Self {
         let mut text = Vec::with_capacity(self.text.len() + SPARE);
         text.extend_from_slice(&self.text);
@@ -125,6 +126,7 @@ impl Fields {
         self.lines.is_empty()
     }
 
+    #[inline]
     fn push(&mut self, line: Line) {
         self.names |= line.name.bit();
         self.lines.push(line);
@@ -172,6 +174,7 @@ impl Fields {
 
     /// The same with what stands behind it in the buffer.
     #[must_use]
+    #[inline]
     pub fn excerpt(&self, name: Name) -> Option<Excerpt<'_>> {
         self.first(name.into()).map(|line| line.value().excerpt(&self.text))
     }
@@ -245,6 +248,7 @@ impl Fields {
     }
 
     /// Adds a field at the end. The value holds no line end.
+    #[inline]
     pub fn append<'k>(&mut self, key: impl Into<Key<'k>>, value: &[u8]) {
         let line = self.line(key.into(), value);
         self.push(line);
@@ -283,6 +287,7 @@ impl Fields {
     }
 
     /// The same of a line that [`Fields::line`] has written.
+    #[inline]
     pub(super) fn prepend_line(&mut self, line: Line) {
         self.names |= line.name.bit();
         self.lines.insert(0, line);
@@ -305,6 +310,7 @@ impl Fields {
     }
 
     /// Writes a line without adding it.
+    #[inline]
     pub(super) fn line(&mut self, key: Key<'_>, value: &[u8]) -> Line {
         let (at, name_length, name) = self.put_name(key);
         let value_at = self.text.len();
@@ -312,6 +318,7 @@ impl Fields {
         self.finish(at, name_length, name, value_at)
     }
 
+    #[inline]
     fn put_name(&mut self, key: Key<'_>) -> (usize, usize, Name) {
         let at = self.text.len();
         let (text, name) = match key {
@@ -323,6 +330,7 @@ impl Fields {
         (at, text.len(), name)
     }
 
+    #[inline]
     fn finish(&mut self, at: usize, name_length: usize, name: Name, value_at: usize) -> Line {
         let span = Span::new(value_at, self.text.len() - value_at);
         self.text.extend_from_slice(b"\r\n");
@@ -384,6 +392,7 @@ impl Fields {
 
     /// Bytes of names and values.
     #[must_use]
+    #[inline]
     pub fn weight(&self) -> usize {
         self.lines.iter().map(|line| usize::from(line.name_length) + line.value_length as usize).sum()
     }
@@ -439,11 +448,13 @@ impl From<&HeaderMap> for Fields {
 
 impl Fields {
     /// Adds a field at the end in the spelling that is given.
+    #[inline]
     pub fn push_raw(&mut self, name: &[u8], value: &[u8]) {
         self.push_known(Name::of(name), name, value);
     }
 
     /// The same where the number of the name was found already.
+    #[inline]
     pub fn push_known(&mut self, known: Name, name: &[u8], value: &[u8]) {
         let at = self.text.len();
         self.text.extend_from_slice(name);

@@ -50,6 +50,7 @@ impl Malformed {
 
 /// Finds the end of a head in bytes of which the first `seen` were searched before: the length up to and with the empty line.
 #[must_use]
+#[inline]
 pub fn head_end(bytes: &[u8], seen: usize) -> Option<usize> {
     // An empty line may have begun in what was searched before.
     let from = seen.saturating_sub(3);
@@ -74,21 +75,25 @@ struct Span {
 }
 
 impl Span {
+    #[inline]
     fn of(part: &[u8], whole: &[u8]) -> Self {
         let at = part.as_ptr().addr() - whole.as_ptr().addr();
         Self::new(at, part.len())
     }
 
+    #[inline]
     fn new(at: usize, length: usize) -> Self {
         let short = |number: usize| u32::try_from(number).expect("a head is shorter than 4 GiB");
         Self { at: short(at), length: short(length) }
     }
 
+    #[inline]
     fn get(self, text: &[u8]) -> &[u8] {
         let at = self.at as usize;
         &text[at..at + self.length as usize]
     }
 
+    #[inline]
     fn excerpt(self, text: &[u8]) -> Excerpt<'_> {
         Excerpt { onwards: &text[self.at as usize..], length: self.length as usize }
     }

@@ -17,6 +17,7 @@ pub enum Piece {
 impl Piece {
     /// Bytes of data in it.
     #[must_use]
+    #[inline]
     pub fn len(&self) -> usize {
         match self {
             Self::Data(data) => data.len(),
@@ -26,12 +27,14 @@ impl Piece {
 
     /// There is no data in it.
     #[must_use]
+    #[inline]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
     /// The body ends with it.
     #[must_use]
+    #[inline]
     pub const fn is_last(&self) -> bool {
         matches!(self, Self::Trailers(_) | Self::End)
     }

@@ -27,6 +27,7 @@ const MANY: usize = 1024;
 impl RequestHead {
     /// A head that is made here: an empty list of fields.
     #[must_use]
+    #[inline]
     pub fn new(method: Method, version: Version, target: &[u8]) -> Self {
         let fields = Fields::of(target, 8);
         let path_length = path_length(target);
@@ -75,18 +76,21 @@ impl RequestHead {
 
     /// The target as it came.
     #[must_use]
+    #[inline]
     pub fn target(&self) -> &[u8] {
         self.target.get(&self.fields.text)
     }
 
     /// The part before `?`.
     #[must_use]
+    #[inline]
     pub fn path(&self) -> &[u8] {
         self.path_span().get(&self.fields.text)
     }
 
     /// The same with what stands behind it.
     #[must_use]
+    #[inline]
     pub fn path_excerpt(&self) -> Excerpt<'_> {
         self.path_span().excerpt(&self.fields.text)
     }
@@ -97,11 +101,13 @@ impl RequestHead {
 
     /// The part behind `?`.
     #[must_use]
+    #[inline]
     pub fn query(&self) -> Option<&[u8]> {
         self.target().get(self.path_length as usize + 1..)
     }
 
     /// Puts another target in its place.
+    #[inline]
     pub fn set_target(&mut self, target: &[u8]) {
         self.target = Span::new(self.fields.text.len(), target.len());
         self.path_length = path_length(target);
@@ -110,15 +116,18 @@ impl RequestHead {
 
     /// `:authority` of HTTP/2, as long as no step has made it the Host field.
     #[must_use]
+    #[inline]
     pub fn authority(&self) -> Option<&[u8]> {
         self.authority.map(|authority| authority.value().get(&self.fields.text))
     }
 
+    #[inline]
     pub fn set_authority(&mut self, authority: Option<&[u8]>) {
         self.authority = authority.map(|authority| self.fields.line(Name::Host.into(), authority));
     }
 
     /// The authority becomes the first field where there is no Host.
+    #[inline]
     pub fn name_host(&mut self) {
         if let Some(authority) = self.authority
             && !self.fields.has(Name::Host)
@@ -129,11 +138,13 @@ impl RequestHead {
 
     /// A copy with room for the lines that are added to it.
     #[must_use]
+    #[inline]
     pub fn to_edit(&self) -> Self {
         Self { method: self.method.clone(), fields: self.fields.to_edit(), ..*self }
     }
 
     /// Appends the head as HTTP/1.1 writes it, with the empty line.
+    #[inline]
     pub fn write(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(self.method.as_str().as_bytes());
         out.push(b' ');

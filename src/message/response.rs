@@ -64,17 +64,20 @@ impl ResponseHead {
 
     /// The reason phrase as it came; empty if there was none.
     #[must_use]
+    #[inline]
     pub fn reason(&self) -> &[u8] {
         self.reason.map_or(&b""[..], |reason| reason.get(&self.fields.text))
     }
 
     /// A response that comes before the final one (1xx), a switch of protocols not among them.
     #[must_use]
+    #[inline]
     pub fn is_interim(&self) -> bool {
         self.status.is_informational() && self.status != StatusCode::SWITCHING_PROTOCOLS
     }
 
     /// Appends the head as HTTP/1.1 writes it, without the empty line: fields of the connection may follow.
+    #[inline]
     pub fn write(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(b"HTTP/1.1 ");
         out.extend_from_slice(self.status.as_str().as_bytes());
@@ -97,6 +100,7 @@ fn has_fold(bytes: &[u8]) -> bool {
 }
 
 /// The phrase behind the status, byte for byte: the parser drops a phrase that is not ASCII.
+#[inline]
 fn reason(bytes: &[u8]) -> Option<Span> {
     let start = bytes.iter().position(|byte| !matches!(byte, b'\r' | b'\n'))?;
     let line = &bytes[start..start + memchr::memchr(b'\n', &bytes[start..])?];

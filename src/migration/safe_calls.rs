@@ -61,6 +61,7 @@ pub struct SafeCalls(pub Box<[CallPattern]>);
 impl SafeCalls {
     /// Whether the request is a call that the route declares safe.
     #[must_use]
+    #[inline]
     pub fn declare(&self, facts: &Facts<'_>) -> bool {
         !self.0.is_empty()
             && *facts.sent_method() == Method::POST
