@@ -7,7 +7,7 @@ pub fn console(args: &ConsoleArgs) -> Exit {
     let answer = AdminClient::new(&args.report.admin).and_then(|client| {
         let answer = client.act_as("/api/v1/console", args.name.as_deref())?;
         let path = answer["path"].as_str().unwrap_or_default().to_owned();
-        Ok((format!("{}/{path}", client.url()), answer))
+        Ok((format!("{}/{path}", client.address()), answer))
     });
     match answer {
         Ok((link, answer)) if args.report.json => {

@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::admin_client::{AdminClient, AdminError};
 use super::moves::not_found;
 use super::{Exit, LogsArgs, term};
+use crate::message::percent_encoded;
 
 pub fn logs(args: &LogsArgs) -> Exit {
     let client = match AdminClient::new(&args.admin) {
@@ -55,7 +56,7 @@ fn target(args: &LogsArgs) -> String {
     let client = args.client.map(|client| client.to_string());
     let wanted =
         [("route", &args.route), ("side", &args.side), ("status", &status), ("client", &client), ("id", &args.id)];
-    let pairs = wanted.iter().filter_map(|(key, value)| Some(format!("{key}={}", value.as_ref()?)));
+    let pairs = wanted.iter().filter_map(|(key, value)| Some(format!("{key}={}", percent_encoded(value.as_ref()?))));
     format!("/api/v1/events?{}", pairs.collect::<Vec<_>>().join("&"))
 }
 

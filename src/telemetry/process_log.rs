@@ -23,7 +23,7 @@ const VARIABLE: &str = "MULTILITH_LOG";
 /// that an upstream closed, as an error: the access log and the metrics say that better, and a hostile client must not
 /// be able to fill the log: the library of HTTP/2 warns of single frames. The faults of the listeners remain.
 const DEFAULT: &str =
-    "info,pingora=off,pingora_core::services=error,pingora_core::listeners=warn,h2=off,rskafka=off,rustls=off,ureq=off";
+    "info,pingora=off,pingora_core::services=error,pingora_core::listeners=warn,h2=off,rskafka=off,rustls=off";
 /// A room is `multilith::ROOM` in the log and in a directive, whichever crate it stands in.
 const PROGRAM: &str = "multilith";
 const DATA_PLANE: &str = env!("CARGO_CRATE_NAME");

@@ -32,10 +32,7 @@ impl Default for Process {
             max_fds: gauge("process_max_fds", "Maximum number of open file descriptors."),
             virtual_memory: gauge("process_virtual_memory_bytes", "Virtual memory size in bytes."),
             resident_memory: gauge("process_resident_memory_bytes", "Resident memory size in bytes."),
-            start_time: gauge(
-                "process_start_time_seconds",
-                "Start time of the process since unix epoch in seconds.",
-            ),
+            start_time: gauge("process_start_time_seconds", "Start time of the process since unix epoch in seconds."),
             threads: gauge("process_threads", "Number of OS threads in the process."),
         }
     }
@@ -134,8 +131,7 @@ mod tests {
     #[test]
     fn the_fields_of_a_process_are_read_behind_its_name() {
         let stat = "7 (a ) b) S 1 2 3 0 -1 4194560 900 0 1 0 1234 56 0 0 20 0 9 0 100 200 300";
-        let expected =
-            Stat { cpu_ticks: 1290, threads: 9, start_ticks: 100, virtual_bytes: 200, resident_pages: 300 };
+        let expected = Stat { cpu_ticks: 1290, threads: 9, start_ticks: 100, virtual_bytes: 200, resident_pages: 300 };
         assert_eq!(Stat::read(stat), Some(expected));
         assert_eq!(Stat::read("nonsense"), None);
         assert_eq!(Stat::read("7 (short) S 1 2"), None);
