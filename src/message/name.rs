@@ -19,6 +19,7 @@ macro_rules! names {
         impl Name {
             /// The usual spelling; empty for [`Name::Other`].
             #[must_use]
+            #[inline]
             pub const fn as_str(self) -> &'static str {
                 match self {
                     $(Self::$variant => $text,)*

@@ -155,6 +155,7 @@ impl RequestHead {
     }
 }
 
+#[inline]
 fn path_length(target: &[u8]) -> u32 {
     let length = memchr::memchr(b'?', target).unwrap_or(target.len());
     Span::new(0, length).length
