@@ -35,8 +35,10 @@
 //! | [`config`] | what the file says: with places, unresolved (pure) |
 //! | [`diagnostic`] | what we say to a person about their file (pure) |
 //!
-//! They are in three crates: `src/routes_file.rs` has [`config`] and [`diagnostic`], `src/data_plane.rs` what a request passes and all
-//! that this needs, this one what operates it: [`cli`], [`server`], [`admin`], [`console`], [`reload`], [`gate`], [`plan`] and [`export`].
+//! They are in five crates, each the sources of its rooms side by side in `src`: `routes_file.rs` has [`config`] and [`diagnostic`],
+//! `core.rs` the pure rooms that a request passes, `background.rs` those that no request waits for ([`compile`](mod@compile) and
+//! [`inventory`]), `data_plane.rs` what else a request passes and all that this needs, this one what operates it: [`cli`], [`server`],
+//! [`admin`], [`console`], [`reload`], [`gate`], [`plan`] and [`export`].
 //!
 //! Three states of a thing have three names: [`config::Route`] is what was written, [`compile::Route`] is compiled and never
 //! changes, [`live::RouteState`] is what moves. A request loads one [`proxy::Generation`] at its start and holds it to its end. The state

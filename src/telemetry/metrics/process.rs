@@ -76,16 +76,20 @@ impl Collector for Process {
 
 impl Process {
     /// Of a counter that is set and not added to: the kernel counts.
-    #[expect(clippy::cast_precision_loss, reason = "hundredths of a second below 2^52")]
     fn cpu_family(&self, ticks: u64) -> Vec<MetricFamily> {
         let mut families = self.cpu.collect();
         for metric in families.iter_mut().flat_map(MetricFamily::mut_metric) {
             let mut counter = proto::Counter::default();
-            counter.set_value(ticks as f64 / TICKS as f64);
+            counter.set_value(seconds(ticks));
             metric.set_counter(counter);
         }
         families
     }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "hundredths of a second below 2^52")]
+fn seconds(ticks: u64) -> f64 {
+    ticks as f64 / TICKS as f64
 }
 
 /// Fields of `/proc/PID/stat` (proc(5)).
@@ -161,7 +165,7 @@ mod tests {
         };
         let cpu = families[0].get_metric()[0].get_counter().get_value();
         let later = Stat::read(&fs::read_to_string("/proc/self/stat").unwrap()).unwrap().cpu_ticks;
-        assert!(cpu >= 0.0 && cpu <= later as f64 / TICKS as f64, "{cpu} of {later} ticks");
+        assert!(cpu >= 0.0 && cpu <= seconds(later), "{cpu} of {later} ticks");
         assert!(gauge("process_open_fds") >= 3.0 && gauge("process_open_fds") <= gauge("process_max_fds"));
         assert!(gauge("process_resident_memory_bytes") > 1_000_000.0);
         assert!(gauge("process_resident_memory_bytes") < gauge("process_virtual_memory_bytes"));
