@@ -16,7 +16,7 @@ use super::status::{Window, route_status};
 use crate::gate::{GateReport, WrittenDial};
 use crate::message::form_value;
 use crate::migration::dial::By;
-use crate::reload::{self, Author, MoveRequest, NotAnAct, NotMoved, VERBS, WrittenAct, in_words};
+use crate::reload::{self, Author, MoveRequest, NotAnAct, NotMoved, VERBS, WrittenAct};
 
 /// The parts of a request's head that the API reads.
 pub struct ApiRequest {
@@ -169,7 +169,7 @@ pub(super) fn refused(why: &NotMoved) -> Reply {
         NotMoved::Overtaken { seq, dial } => Reply::problem_with(
             412,
             &text,
-            &serde_json::json!({ "seq": seq, "stage": dial.stage.as_str(), "in_force": in_words(*dial) }),
+            &serde_json::json!({ "seq": seq, "stage": dial.stage.as_str(), "in_force": dial.to_string() }),
         ),
         NotMoved::Unasked { seq, to } => Reply::problem_with(
             409,

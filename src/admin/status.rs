@@ -428,7 +428,7 @@ fn row_with(
         RouteStatus {
             name: entry.name().to_owned(),
             stage: entry.dial.stage.as_str(),
-            weight: (entry.dial.stage == Stage::Canary).then(|| entry.dial.weight.to_string()),
+            weight: entry.dial.own_weight().map(|weight| weight.to_string()),
             service: policy.service.map(|id| generation.pool(id).spec().name.to_string()),
             requests: BTreeMap::new(),
             errors: BTreeMap::new(),

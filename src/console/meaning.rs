@@ -3,7 +3,6 @@
 use crate::admin::RouteStatus;
 use crate::compile::Route;
 use crate::migration::{Dial, Fallback, Percent, Stage};
-use crate::reload::in_words;
 
 /// What a pause of the roll-backs means.
 pub const NOT_TAKEN_BACK: &str =
@@ -94,5 +93,5 @@ fn if_it_fails(service: &str, fallback: Option<&Fallback>) -> String {
 
 /// A dial with its unit kept together.
 pub fn words(dial: Dial) -> String {
-    in_words(dial).replace('%', "\u{a0}%")
+    dial.to_string().replace('%', "\u{a0}%")
 }

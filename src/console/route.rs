@@ -23,7 +23,7 @@ use crate::message::percent_encoded;
 use crate::migration::Stage;
 use crate::migration::dial::Wish;
 use crate::proxy::{Generation, RouteInForce};
-use crate::reload::{Preview, RequestedMove, in_words};
+use crate::reload::{Preview, RequestedMove};
 
 /// Weights that have room below a stage.
 const MOST_WEIGHTS: usize = 4;
@@ -134,7 +134,7 @@ fn is_before(stage: Stage, here: Stage) -> bool {
 fn differs_from_file(entry: &RouteInForce) -> Markup {
     let held = entry.state.held();
     let differs = held.filter(|held| held.file != held.standing.dial);
-    html! { @if let Some(held) = differs { " The file says " code { (in_words(held.file)) } ": a restart keeps the dial, a changed file wins." } }
+    html! { @if let Some(held) = differs { " The file says " code { (held.file.to_string()) } ": a restart keeps the dial, a changed file wins." } }
 }
 
 /// The services that it asks, and how many of their endpoints can be asked.
@@ -166,7 +166,7 @@ fn buttons(frame: &Layout<'_>, entry: &RouteInForce, row: &RouteStatus) -> Marku
     let mut reasons: Vec<String> =
         [&back, &on].into_iter().filter_map(|to| Some(to.as_ref().err()?.to_string())).collect();
     reasons.dedup();
-    let to = |word: &str, preview: &Preview| format!("{word} {}", in_words(preview.to).replace('%', "\u{a0}%"));
+    let to = |word: &str, preview: &Preview| format!("{word} {}", preview.to.to_string().replace('%', "\u{a0}%"));
     html! {
         @if frame.visitor.operates() {
             div.can {
@@ -314,7 +314,7 @@ fn go(frame: &Layout<'_>, entry: &RouteInForce, row: &RouteStatus) -> Markup {
     let next = frame.parts.reloader.preview(entry.name(), RequestedMove::Promote(forward(row)));
     html! {
         @if let (true, Ok(next)) = (frame.visitor.operates(), next) {
-            @let word = format!("Go to {}", in_words(next.to).replace('%', "\u{a0}%"));
+            @let word = format!("Go to {}", next.to.to_string().replace('%', "\u{a0}%"));
             div.pad {
                 @if row.gate.as_ref().is_some_and(|gate| gate.state == "waiting") {
                     (frame.act("Approve", "btn pri", &format!("do=approve&route={name}")))

@@ -67,7 +67,7 @@ pub struct DialText {
 
 impl From<Dial> for DialText {
     fn from(dial: Dial) -> Self {
-        let weight = (dial.stage == Stage::Canary).then(|| dial.weight.to_string());
+        let weight = dial.own_weight().map(|weight| weight.to_string());
         Self { stage: dial.stage.as_str().to_owned(), weight }
     }
 }

@@ -419,7 +419,7 @@ fn scene(seen: &RouteNow<'_>) -> Scene {
 
 /// From 0.
 pub fn step_of(dial: Dial, gate: &Gate) -> usize {
-    if dial.stage == Stage::Canary { gate.step_of(dial.weight) } else { 0 }
+    dial.own_weight().map_or(0, |weight| gate.step_of(weight))
 }
 
 #[cfg(test)]

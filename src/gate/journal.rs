@@ -7,8 +7,8 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::migration::Dial;
 use crate::migration::dial::{Action, By, Left, Standing};
-use crate::migration::{Dial, Stage};
 use crate::store::{DialRow, JournalRow, KeptDial, NewRow, Store, StoreError};
 
 /// Stage and weight as the API writes them; `weight` only in the stage that has one.
@@ -21,7 +21,7 @@ pub struct WrittenDial {
 
 impl From<Dial> for WrittenDial {
     fn from(dial: Dial) -> Self {
-        let weight = (dial.stage == Stage::Canary).then(|| dial.weight.to_string());
+        let weight = dial.own_weight().map(|weight| weight.to_string());
         Self { stage: dial.stage.as_str(), weight }
     }
 }
@@ -256,7 +256,7 @@ pub fn now() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::migration::Percent;
+    use crate::migration::{Percent, Stage};
 
     struct Folder(std::path::PathBuf);
 

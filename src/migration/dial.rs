@@ -274,7 +274,7 @@ fn rank(dial: Dial) -> (u8, Percent) {
         Stage::Migrated => 3,
         Stage::Retired => 4,
     };
-    (stage, if dial.stage == Stage::Canary { dial.weight } else { Percent::NOBODY })
+    (stage, dial.own_weight().unwrap_or(Percent::NOBODY))
 }
 
 /// Where `promote` leads: one step, or where the wish says.

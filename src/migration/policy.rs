@@ -258,6 +258,24 @@ pub struct Dial {
     pub weight: Percent,
 }
 
+impl Dial {
+    /// `None` in the stages without a weight.
+    #[must_use]
+    pub fn own_weight(self) -> Option<Percent> {
+        self.stage.has_weight().then_some(self.weight)
+    }
+}
+
+/// `canary 5%`, `migrated`.
+impl fmt::Display for Dial {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.own_weight() {
+            Some(weight) => write!(f, "{} {weight}", self.stage),
+            None => self.stage.fmt(f),
+        }
+    }
+}
+
 /// All that a route says about which side answers.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Policy {

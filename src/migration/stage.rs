@@ -106,6 +106,12 @@ impl Stage {
         matches!(self.answers(), Answers::ByWeight | Answers::ByVariant)
     }
 
+    /// A route's weight counts.
+    #[must_use]
+    pub const fn has_weight(self) -> bool {
+        matches!(self.answers(), Answers::ByWeight)
+    }
+
     /// The monolith may answer in place of the service.
     #[must_use]
     pub const fn may_fall_back(self) -> bool {

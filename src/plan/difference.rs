@@ -84,7 +84,7 @@ pub(super) fn differences(files: &Files<'_>) -> Vec<Difference> {
         }
     }
     for (name, (was, dial)) in before.iter().filter(|(name, _)| !after.contains_key(*name)) {
-        let what = vec![format!("{} -> {}, {}", paths(was), answers(old, was), dial_text(*dial))];
+        let what = vec![format!("{} -> {}, {}", paths(was), answers(old, was), *dial)];
         all.push(Difference { name: (*name).to_owned(), change: "removed", what, redraws: false, flags: Vec::new() });
     }
     all.sort_by(|one, other| one.name.cmp(&other.name));
@@ -92,7 +92,7 @@ pub(super) fn differences(files: &Files<'_>) -> Vec<Difference> {
 }
 
 fn added(new: &Snapshot, name: &str, route: &Route) -> Difference {
-    let what = vec![format!("{} -> {}, stage {}", paths(route), answers(new, route), dial_text(route.policy.dial))];
+    let what = vec![format!("{} -> {}, stage {}", paths(route), answers(new, route), route.policy.dial)];
     let mut flags = Vec::new();
     leaves_net(None, route, &mut flags);
     cookie_lost(route, &mut flags);
@@ -105,10 +105,10 @@ fn changed(
 ) -> Option<Difference> {
     let mut what = Vec::new();
     let mut flags = Vec::new();
-    if dial_text(dial) != dial_text(to) {
+    if dial.to_string() != to.to_string() {
         let both = dial.stage == Stage::Canary && to.stage == Stage::Canary;
-        let into = if both { to.weight.to_string() } else { dial_text(to) };
-        what.push(format!("{} -> {into}", dial_text(dial)));
+        let into = if both { to.weight.to_string() } else { to.to_string() };
+        what.push(format!("{dial} -> {into}"));
         let (from, into) = (dial.weight.buckets(), to.weight.buckets());
         if dial.stage == Stage::Canary && to.stage == Stage::Canary && u32::from(into) > 10 * u32::from(from.max(1)) {
             flags.push(PlanFlag {
@@ -213,13 +213,6 @@ fn leaves_net(was: Option<(&Route, Dial)>, is: &Route, flags: &mut Vec<PlanFlag>
         return;
     };
     flags.push(PlanFlag { code: "leaves-net", danger: true, message: message.to_owned() });
-}
-
-pub(super) fn dial_text(dial: Dial) -> String {
-    match dial.stage {
-        Stage::Canary => format!("canary {}", dial.weight),
-        stage => stage.to_string(),
-    }
 }
 
 fn paths(route: &Route) -> String {

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::difference::{PlanFlag, dial_text};
+use super::difference::PlanFlag;
 use super::files::Files;
 use super::replay::{DialOf, NamedValues, Replay, is_safe, service_share};
 use super::words::number;
@@ -88,7 +88,7 @@ fn by_a_move(file: &Snapshot, (route, dial): (&Route, Dial), to: Dial) -> Option
         _ => return None,
     };
     let name = &route.name;
-    Some(format!("a move took `{name}` to {}, not the file: `multilith {verb} {name} {goal}`", dial_text(dial)))
+    Some(format!("a move took `{name}` to {dial}, not the file: `multilith {verb} {name} {goal}`"))
 }
 
 /// The keys in which two routes differ and must not: `cohort, sticky and weight`.

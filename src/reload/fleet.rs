@@ -270,8 +270,8 @@ impl Reloader {
             FileMove::Replaced => {
                 tracing::warn!(
                     route = &*route.name,
-                    file = super::in_words(says.dial),
-                    in_force = super::in_words(held.standing.dial),
+                    file = %says.dial,
+                    in_force = %held.standing.dial,
                     "this replica's file says what a newer one replaced: it is not put in force again; `--write` of a move does that"
                 );
                 return Ok(());

@@ -116,8 +116,8 @@ impl Reloader {
             seq = record.seq,
             by = record.by,
             who = record.who,
-            from = super::in_words(from),
-            to = super::in_words(standing.dial),
+            from = %from,
+            to = %standing.dial,
             "{}: {}",
             record.action,
             record.reason

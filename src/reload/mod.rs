@@ -29,7 +29,6 @@ pub use preview::Preview;
 pub use rule::{RuleAsked, RuleEdit, RuleMade, RuleNotMade};
 pub use secrets::key_files;
 pub use source::{ConfigSource, Read, ReadError, environment};
-pub use told::in_words;
 pub use turn::{Author, MoveMade, MoveRequest, NotInFile, NotMoved, Replicas};
 pub use write::{NotWritten, to_paste};
 

@@ -30,14 +30,7 @@ pub(super) fn told(new: &NewEntry<'_>, after: &Standing, entry: Option<Value>) -
     Message {
         kind,
         route: new.route.into(),
-        text: format!(
-            "{} {}: {} -> {} by {}{reason}",
-            new.route,
-            new.action.as_str(),
-            in_words(new.from),
-            in_words(new.to),
-            new.who
-        ),
+        text: format!("{} {}: {} -> {} by {}{reason}", new.route, new.action.as_str(), new.from, new.to, new.who),
         command,
         by: new.by.as_str().into(),
         entry,
@@ -52,14 +45,5 @@ pub(super) const fn wants_a_word(to: Dial) -> &'static str {
     match to.stage {
         Stage::Retired => "the route would be retired: the monolith is then never asked, not even as fallback",
         _ => "the route would go to a stage that `approve` of its gate leaves to a person",
-    }
-}
-
-/// `canary 5%`, `migrated`.
-#[must_use]
-pub fn in_words(dial: Dial) -> String {
-    match dial.stage {
-        Stage::Canary => format!("{} {}", dial.stage, dial.weight),
-        stage => stage.to_string(),
     }
 }

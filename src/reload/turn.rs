@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::asked::{RequestedMove, begins_anew, in_the_journal};
-use super::told::{in_words, told, wants_a_word};
+use super::told::{told, wants_a_word};
 use super::write::{NotWritten, to_paste};
 use super::{Reloader, environment};
 use crate::compile::{Compiled, Route, Snapshot, compile_all};
@@ -129,7 +129,7 @@ pub enum NotMoved {
     #[error("{}", wants_a_word(*.to))]
     Unasked { seq: u64, to: Dial },
     /// Another move came first.
-    #[error("the route was moved meanwhile: #{seq}, {}", in_words(*.dial))]
+    #[error("the route was moved meanwhile: #{seq}, {}", .dial)]
     Overtaken { seq: u64, dial: Dial },
     /// The file could not be valid in that stage.
     #[error("the file could not be valid in that stage: {}", first_of(.0))]
@@ -292,8 +292,8 @@ impl Reloader {
             route,
             by = author.by.as_str(),
             who = author.who,
-            from = in_words(from),
-            to = in_words(to),
+            from = %from,
+            to = %to,
             "{}: {reason}",
             action.as_str()
         );

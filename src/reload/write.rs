@@ -11,7 +11,7 @@ use super::source::part_about;
 use super::{ConfigSource, environment};
 use crate::config::{Unwritable, with_dial};
 use crate::diagnostic::Sources;
-use crate::migration::{Dial, Stage};
+use crate::migration::Dial;
 
 /// Why a file was not written.
 #[derive(Debug)]
@@ -42,7 +42,7 @@ impl NotWritten {
 /// The text to paste where the file cannot be written.
 pub fn to_paste(dial: Dial) -> String {
     let stage = format!("stage = \"{}\"\n", dial.stage);
-    if dial.stage == Stage::Canary { format!("{stage}weight = \"{}\"\n", dial.weight) } else { stage }
+    dial.own_weight().map_or_else(|| stage.clone(), |weight| format!("{stage}weight = \"{weight}\"\n"))
 }
 
 impl ConfigSource {
@@ -71,7 +71,7 @@ impl ConfigSource {
 
 /// The file in which the route stands, and its text with the dial.
 fn edited(sources: &Sources, route: &str, dial: Dial) -> Result<(PathBuf, String), NotWritten> {
-    let weight = (dial.stage == Stage::Canary).then(|| dial.weight.to_string());
+    let weight = dial.own_weight().map(|weight| weight.to_string());
     let mut why = Unwritable::NoRoute;
     for file in sources.files() {
         match with_dial(sources.text_of(file), &environment, route, dial.stage.as_str(), weight.as_deref()) {
