@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::net::TcpListener;
 use std::sync::mpsc::{self, Receiver};
 
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
@@ -11,7 +10,7 @@ use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 use prost::Message as _;
 use serde_json::Value;
 
-use crate::harness::{Client, Edge, Origin, PATIENCE, Reply, eventually};
+use crate::harness::{Client, Edge, Origin, PATIENCE, Reply, eventually, http2_service, read_body};
 
 const USERS: &str = "[routes.read-user]\npath = \"/api/users/{id}\"\nservice = \"users\"\nstage = \"migrated\"";
 
@@ -98,38 +97,20 @@ fn a_trace_leads_from_the_client_through_request_and_attempt_to_the_service() {
 
 /// Every message that a collector over gRPC gets, as its body.
 fn grpc_collector() -> (String, Receiver<Vec<u8>>) {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
-    let url = format!("grpc://{}", listener.local_addr().expect("a bound listener has an address"));
-    listener.set_nonblocking(true).expect("a listener can be asked without waiting");
     let (sender, got) = mpsc::channel();
-    std::thread::spawn(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime starts");
-        runtime.block_on(async {
-            let (socket, _) = tokio::net::TcpListener::from_std(listener)
-                .expect("a listener of tokio")
-                .accept()
-                .await
-                .expect("the proxy connects");
-            let mut connection = h2::server::handshake(socket).await.expect("the proxy speaks HTTP/2");
-            while let Some(Ok((request, mut respond))) = connection.accept().await {
-                let sender = sender.clone();
-                tokio::spawn(async move {
-                    let (mut body, mut bytes) = (request.into_body(), Vec::new());
-                    while let Some(Ok(chunk)) = body.data().await {
-                        bytes.extend_from_slice(&chunk);
-                        body.flow_control().release_capacity(chunk.len()).expect("what came can be released");
-                    }
-                    let mut answer = respond.send_response(http::Response::new(()), false).expect("the proxy listens");
-                    answer.send_data(bytes::Bytes::from_static(&[0; 5]), false).expect("the proxy listens");
-                    let status = (http::HeaderName::from_static("grpc-status"), http::HeaderValue::from_static("0"));
-                    answer.send_trailers(http::HeaderMap::from_iter([status])).expect("the proxy listens");
-                    // Behind the length-prefix of gRPC. The test may have seen enough.
-                    let _ = sender.send(bytes.split_off(5));
-                });
-            }
-        });
+    let address = http2_service(move |request, mut respond| {
+        let sender = sender.clone();
+        async move {
+            let mut bytes = read_body(&mut request.into_body()).await;
+            let mut answer = respond.send_response(http::Response::new(()), false).expect("the proxy listens");
+            answer.send_data(bytes::Bytes::from_static(&[0; 5]), false).expect("the proxy listens");
+            let status = (http::HeaderName::from_static("grpc-status"), http::HeaderValue::from_static("0"));
+            answer.send_trailers(http::HeaderMap::from_iter([status])).expect("the proxy listens");
+            // Behind the length-prefix of gRPC. The test may have seen enough.
+            let _ = sender.send(bytes.split_off(5));
+        }
     });
-    (url, got)
+    (format!("grpc://{address}"), got)
 }
 
 #[test]

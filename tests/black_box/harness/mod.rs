@@ -6,6 +6,7 @@
 mod client;
 mod edge;
 mod gate;
+mod http2;
 mod message;
 mod origin;
 mod process;
@@ -16,6 +17,7 @@ mod wire;
 pub(crate) use client::{Client, Response};
 pub(crate) use edge::{Edge, EdgePlan, PORT_TAKEN};
 pub(crate) use gate::Gate;
+pub(crate) use http2::{http2_server, http2_service, read_body, runtime, say};
 pub(crate) use origin::{Origin, Request};
 pub(crate) use process::{Process, binary, free_address, is_administrator, run_to_exit, without_file};
 pub(crate) use reply::{Reply, pattern};

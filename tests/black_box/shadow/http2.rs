@@ -4,15 +4,10 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
-use tokio::net::{TcpListener, TcpStream};
-use tokio::runtime::Runtime;
+use tokio::net::TcpStream;
 
-use crate::harness::{Edge, Origin, eventually};
+use crate::harness::{Edge, Origin, eventually, http2_server, http2_service, read_body, runtime, say};
 use crate::shadow::plan::shadowing;
-
-fn runtime() -> Runtime {
-    tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime")
-}
 
 /// One request on a connection of its own, by prior knowledge; the body in two frames, its end in a third.
 async fn request(edge: SocketAddr, method: &str, target: &str, body: &[&'static [u8]]) -> (u16, Vec<u8>) {
@@ -30,14 +25,7 @@ async fn request(edge: SocketAddr, method: &str, target: &str, body: &[&'static 
     }
     let answer = answer.await.expect("an answer");
     let status = answer.status().as_u16();
-    let mut body = answer.into_body();
-    let mut read = Vec::new();
-    while let Some(chunk) = body.data().await {
-        let chunk = chunk.expect("a whole body");
-        drop(body.flow_control().release_capacity(chunk.len()));
-        read.extend_from_slice(&chunk);
-    }
-    (status, read)
+    (status, read_body(&mut answer.into_body()).await)
 }
 
 #[test]
@@ -74,48 +62,34 @@ enum Does {
     GoAway,
 }
 
-/// A service that speaks HTTP/2 alone: keeps what it was asked, and says `h2`, or not.
-fn http2_service(does: Does) -> (SocketAddr, Seen) {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
-    let address = listener.local_addr().expect("bound");
-    listener.set_nonblocking(true).expect("a socket takes it");
+/// Keeps what it was asked, and says `h2`, or not.
+fn service(does: Does) -> (SocketAddr, Seen) {
     let seen = Seen::default();
-    let record = Arc::clone(&seen);
-    std::thread::spawn(move || {
-        runtime().block_on(async move {
-            let listener = TcpListener::from_std(listener).expect("a listener");
-            while let Ok((stream, _)) = listener.accept().await {
-                let record = Arc::clone(&record);
-                tokio::spawn(async move {
-                    let Ok(mut connection) = h2::server::handshake(stream).await else { return };
-                    while let Some(Ok((request, mut respond))) = connection.accept().await {
-                        let record = Arc::clone(&record);
-                        if matches!(does, Does::GoAway) {
-                            return;
-                        }
-                        tokio::spawn(async move {
-                            let (parts, mut body) = request.into_parts();
-                            let mut read = Vec::new();
-                            while let Some(Ok(chunk)) = body.data().await {
-                                drop(body.flow_control().release_capacity(chunk.len()));
-                                read.extend_from_slice(&chunk);
-                            }
-                            record.lock().expect("no panic while held").push((parts, read));
-                            if matches!(does, Does::Reset) {
-                                return respond.send_reset(h2::Reason::INTERNAL_ERROR);
-                            }
-                            let answer = http::Response::builder().status(200).body(()).expect("an answer");
-                            let Ok(mut sender) = respond.send_response(answer, false) else { return };
-                            let whole = matches!(does, Does::Answer);
-                            drop(sender.send_data(Bytes::from_static(b"h2"), whole));
-                            if !whole {
-                                sender.send_reset(h2::Reason::CANCEL);
-                            }
-                        });
-                    }
-                });
+    if matches!(does, Does::GoAway) {
+        let address = http2_server(|stream| async {
+            if let Ok(mut connection) = h2::server::handshake(stream).await {
+                let _ = connection.accept().await;
             }
         });
+        return (address, seen);
+    }
+    let record = Arc::clone(&seen);
+    let address = http2_service(move |request, mut respond| {
+        let record = Arc::clone(&record);
+        async move {
+            let (parts, mut body) = request.into_parts();
+            let body = read_body(&mut body).await;
+            record.lock().expect("no panic while held").push((parts, body));
+            match does {
+                Does::Answer => say(&mut respond, "h2"),
+                Does::ResetInTheBody => {
+                    let Ok(mut sender) = respond.send_response(http::Response::new(()), false) else { return };
+                    drop(sender.send_data(Bytes::from_static(b"h2"), false));
+                    sender.send_reset(h2::Reason::CANCEL);
+                }
+                Does::Reset | Does::GoAway => respond.send_reset(h2::Reason::INTERNAL_ERROR),
+            }
+        }
     });
     (address, seen)
 }
@@ -132,7 +106,7 @@ fn tables(service: SocketAddr) -> String {
 fn a_service_that_ends_its_streams_early_hurts_nobody() {
     for does in [Does::Reset, Does::ResetInTheBody, Does::GoAway] {
         let monolith = Origin::saying("monolith");
-        let (service, _) = http2_service(does);
+        let (service, _) = service(does);
         let edge = Edge::before(&monolith).with(&tables(service)).start();
         let mut client = edge.client();
         for _ in 0..5 {
@@ -148,7 +122,7 @@ fn a_service_that_ends_its_streams_early_hurts_nobody() {
 #[test]
 fn a_service_that_speaks_http2_gets_its_copies_by_it() {
     let monolith = Origin::saying("h2");
-    let (service, seen) = http2_service(Does::Answer);
+    let (service, seen) = service(Does::Answer);
     let edge = Edge::before(&monolith).with(&tables(service)).start();
     let mut client = edge.client();
     client.request("GET", "/a?b=c", &["Host: shop.example:81"]);
@@ -176,7 +150,7 @@ fn a_service_that_speaks_http2_gets_its_copies_by_it() {
 #[test]
 fn a_copy_that_cannot_be_written_is_not_sent_and_says_nothing_of_the_service() {
     let monolith = Origin::saying("h2");
-    let (service, seen) = http2_service(Does::Answer);
+    let (service, seen) = service(Does::Answer);
     let edge = Edge::before(&monolith).with(&tables(service)).start();
     for _ in 0..10 {
         assert_eq!(edge.get("/a?q=<b>").text(), "h2");

@@ -5,8 +5,9 @@ use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::runtime::Runtime;
+use tokio::net::TcpStream;
+
+use crate::harness::{http2_service, read_body, runtime};
 
 /// How a server answers a call.
 #[derive(Clone)]
@@ -43,26 +44,10 @@ pub(crate) struct GrpcOrigin {
 
 impl GrpcOrigin {
     pub(crate) fn start(answer: impl Fn(&Call) -> Answer + Send + Sync + 'static) -> Self {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
-        let address = listener.local_addr().expect("a bound listener has an address");
-        listener.set_nonblocking(true).expect("a socket takes options");
         let calls = Arc::<Mutex<Vec<Call>>>::default();
         let (kept, answer) = (Arc::clone(&calls), Arc::new(answer));
-        std::thread::spawn(move || {
-            runtime().block_on(async move {
-                let listener = TcpListener::from_std(listener).expect("a listener of tokio");
-                while let Ok((stream, _)) = listener.accept().await {
-                    let (kept, answer) = (Arc::clone(&kept), Arc::clone(&answer));
-                    tokio::spawn(async move {
-                        let Ok(mut connection) = h2::server::handshake(stream).await else { return };
-                        while let Some(Ok((request, respond))) = connection.accept().await {
-                            let (kept, answer) = (Arc::clone(&kept), Arc::clone(&answer));
-                            tokio::spawn(serve(request, respond, kept, answer));
-                        }
-                    });
-                }
-            });
-        });
+        let address =
+            http2_service(move |request, respond| serve(request, respond, Arc::clone(&kept), Arc::clone(&answer)));
         Self { address, calls }
     }
 
@@ -87,12 +72,8 @@ async fn serve(
     answer: Arc<impl Fn(&Call) -> Answer>,
 ) {
     let (parts, mut body) = request.into_parts();
-    let mut read = Vec::new();
-    while let Some(Ok(chunk)) = body.data().await {
-        drop(body.flow_control().release_capacity(chunk.len()));
-        read.extend_from_slice(&chunk);
-    }
-    let call = Call { path: parts.uri.path().to_owned(), headers: parts.headers, body: read };
+    let body = read_body(&mut body).await;
+    let call = Call { path: parts.uri.path().to_owned(), headers: parts.headers, body };
     let takes_trailers = call.headers.get("te").is_some_and(|te| te == "trailers");
     let answer = answer(&call);
     kept.lock().expect("no panic while held").push(call);
@@ -201,8 +182,4 @@ pub(crate) fn call(
         let trailers = if whole { None } else { Some(stream.trailers().await.map_err(reason)?.unwrap_or_default()) };
         Ok(Ended { http: head.status.as_u16(), head: head.headers, body, trailers })
     })
-}
-
-fn runtime() -> Runtime {
-    tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime starts")
 }

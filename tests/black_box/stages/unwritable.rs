@@ -4,10 +4,7 @@ use std::io::{Read as _, Write as _};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
-use bytes::Bytes;
-use tokio::net::TcpListener;
-
-use crate::harness::{Client, Edge, Origin, eventually};
+use crate::harness::{Client, Edge, Origin, eventually, http2_service, say};
 use crate::stages::tls::Identity;
 
 /// A service that speaks HTTP/2 alone, says `service`, and keeps the paths that it was asked for.
@@ -18,27 +15,11 @@ struct Http2Service {
 
 impl Http2Service {
     fn start() -> Self {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
-        let address = listener.local_addr().expect("bound");
-        listener.set_nonblocking(true).expect("a socket takes it");
         let paths = Arc::<Mutex<Vec<String>>>::default();
         let record = Arc::clone(&paths);
-        std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-            runtime.block_on(async move {
-                let listener = TcpListener::from_std(listener).expect("a listener");
-                while let Ok((stream, _)) = listener.accept().await {
-                    let record = Arc::clone(&record);
-                    tokio::spawn(async move {
-                        let Ok(mut connection) = h2::server::handshake(stream).await else { return };
-                        while let Some(Ok((request, mut respond))) = connection.accept().await {
-                            record.lock().expect("no panic while held").push(request.uri().path().to_owned());
-                            let Ok(mut body) = respond.send_response(http::Response::new(()), false) else { return };
-                            drop(body.send_data(Bytes::from_static(b"service"), true));
-                        }
-                    });
-                }
-            });
+        let address = http2_service(move |request, mut respond| {
+            record.lock().expect("no panic while held").push(request.uri().path().to_owned());
+            async move { say(&mut respond, "service") }
         });
         Self { address, paths }
     }

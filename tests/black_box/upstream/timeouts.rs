@@ -4,7 +4,7 @@ use std::io::Write;
 use std::net::{SocketAddr, TcpListener};
 use std::time::{Duration, Instant};
 
-use crate::harness::{Client, Edge, Origin, PATIENCE, Reply};
+use crate::harness::{Client, Edge, Origin, PATIENCE, Reply, http2_service};
 
 /// Far more often than any timeout here.
 const DRIP: Duration = Duration::from_millis(50);
@@ -29,32 +29,15 @@ fn dripping(head: &'static str, piece: &'static str) -> SocketAddr {
 
 /// The same over HTTP/2 with prior knowledge; without `drips` silent after the head, without `answers` from the start.
 fn over_http2(answers: bool, drips: bool) -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
-    listener.set_nonblocking(true).unwrap();
-    std::thread::spawn(move || {
-        tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async move {
-            let listener = tokio::net::TcpListener::from_std(listener).unwrap();
-            while let Ok((stream, _)) = listener.accept().await {
-                tokio::spawn(async move {
-                    let Ok(mut connection) = h2::server::handshake(stream).await else { return };
-                    while let Some(Ok((_, mut respond))) = connection.accept().await {
-                        tokio::spawn(async move {
-                            if !answers {
-                                return std::future::pending::<()>().await;
-                            }
-                            let mut body = respond.send_response(http::Response::new(()), false).unwrap();
-                            while drips && body.send_data("drip".into(), false).is_ok() {
-                                tokio::time::sleep(DRIP).await;
-                            }
-                            std::future::pending::<()>().await;
-                        });
-                    }
-                });
+    http2_service(move |_, mut respond| async move {
+        if answers {
+            let mut body = respond.send_response(http::Response::new(()), false).unwrap();
+            while drips && body.send_data("drip".into(), false).is_ok() {
+                tokio::time::sleep(DRIP).await;
             }
-        });
-    });
-    address
+        }
+        std::future::pending().await;
+    })
 }
 
 /// Before a service that speaks this version, with these timeouts of its own.

@@ -19,7 +19,7 @@ use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig, ServerConnection, StreamOwned};
 
 use super::{World, spec};
-use crate::harness::{Edge, Origin};
+use crate::harness::{Edge, Origin, http2_server, http2_service, say};
 
 /// A folder with an authority, a certificate for `users.internal` and one for a client.
 struct Papers {
@@ -223,21 +223,10 @@ fn a_unix_socket_is_an_endpoint() {
 
 #[test]
 fn an_upstream_of_http2_is_spoken_to_in_http2() {
-    let runtime = tokio::runtime::Runtime::new().unwrap();
-    let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
-    let address = listener.local_addr().unwrap();
     let (heard, targets) = std::sync::mpsc::channel();
-    runtime.spawn(async move {
-        while let Ok((stream, _)) = listener.accept().await {
-            let heard = heard.clone();
-            tokio::spawn(async move {
-                let Ok(mut connection) = h2::server::handshake(stream).await else { return };
-                while let Some(Ok((request, mut respond))) = connection.accept().await {
-                    let _ = heard.send(request.uri().to_string());
-                    respond.send_response(http::Response::new(()), true).unwrap();
-                }
-            });
-        }
+    let address = http2_service(move |request, mut respond| {
+        let _ = heard.send(request.uri().to_string());
+        async move { drop(respond.send_response(http::Response::new(()), true)) }
     });
     let spec = UpstreamSpec { http: HttpVersions::Http2, ..checked(address.to_string().parse().unwrap()) };
     assert_eq!(found(spec).0, EndpointState::Healthy);
@@ -247,30 +236,25 @@ fn an_upstream_of_http2_is_spoken_to_in_http2() {
 #[test]
 fn many_requests_at_once_share_a_few_connections_of_http2() {
     const AT_ONCE: usize = 150;
-    let runtime = tokio::runtime::Runtime::new().unwrap();
-    let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
-    let address = listener.local_addr().unwrap();
     let connections = Arc::new(AtomicUsize::new(0));
-    // Nobody is answered before all have asked.
+    // The answers wait until all have asked.
     let together = Arc::new(tokio::sync::Barrier::new(AT_ONCE));
     let counted = Arc::clone(&connections);
-    runtime.spawn(async move {
-        while let Ok((stream, _)) = listener.accept().await {
-            counted.fetch_add(1, Ordering::SeqCst);
-            let together = Arc::clone(&together);
-            tokio::spawn(async move {
-                let Ok(mut connection) = h2::server::handshake(stream).await else { return };
-                while let Some(Ok((request, mut respond))) = connection.accept().await {
-                    let together = Arc::clone(&together);
-                    tokio::spawn(async move {
-                        if request.uri().path() != "/warm" {
-                            together.wait().await;
-                        }
-                        let mut body = respond.send_response(http::Response::new(()), false).unwrap();
-                        body.send_data(request.uri().path().to_owned().into(), true).unwrap();
-                    });
-                }
-            });
+    let address = http2_server(move |stream| {
+        counted.fetch_add(1, Ordering::SeqCst);
+        let together = Arc::clone(&together);
+        async move {
+            let Ok(mut connection) = h2::server::handshake(stream).await else { return };
+            while let Some(Ok((request, mut respond))) = connection.accept().await {
+                let together = Arc::clone(&together);
+                tokio::spawn(async move {
+                    let path = request.uri().path().to_owned();
+                    if path != "/warm" {
+                        together.wait().await;
+                    }
+                    say(&mut respond, path);
+                });
+            }
         }
     });
     let edge = Edge::before(&Origin::saying("monolith"))

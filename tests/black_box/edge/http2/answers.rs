@@ -2,9 +2,9 @@
 
 use bytes::Bytes;
 use http::{HeaderMap, Request};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 
-use crate::harness::{Edge, Origin, Reply};
+use crate::harness::{Edge, Origin, Reply, http2_service, say};
 
 /// Of every shape: with a length, in chunks, behind a hint, up to the end of the connection, without a body.
 fn shapes(path: &[u8]) -> Reply {
@@ -110,36 +110,19 @@ fn both_ways_give_the_same_answers_and_send_the_same_requests() {
     }
 }
 
-/// A service that speaks HTTP/2 alone, and says the path it was asked for.
-fn http2_service() -> std::net::SocketAddr {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
-    let address = listener.local_addr().expect("bound");
-    listener.set_nonblocking(true).expect("a socket takes it");
-    std::thread::spawn(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-        runtime.block_on(async move {
-            let listener = TcpListener::from_std(listener).expect("a listener");
-            while let Ok((stream, _)) = listener.accept().await {
-                tokio::spawn(async move {
-                    let Ok(mut connection) = h2::server::handshake(stream).await else { return };
-                    while let Some(Ok((request, mut respond))) = connection.accept().await {
-                        let answer = http::Response::builder().status(200).body(()).expect("an answer");
-                        let Ok(mut sender) = respond.send_response(answer, false) else { return };
-                        let said = format!("{} {:?}", request.uri().path(), request.headers().get("x-multilith-route"));
-                        drop(sender.send_data(Bytes::from(said), true));
-                    }
-                });
-            }
-        });
-    });
-    address
+/// A service that says the path it was asked for.
+fn service() -> std::net::SocketAddr {
+    http2_service(|request, mut respond| async move {
+        let route = request.headers().get("x-multilith-route");
+        say(&mut respond, format!("{} {route:?}", request.uri().path()));
+    })
 }
 
 /// Which way a request takes is known only when its route is.
 #[test]
 fn a_request_for_an_upstream_of_http_2_goes_on_as_it_was_admitted() {
     let monolith = Origin::saying("monolith");
-    let service = http2_service();
+    let service = service();
     let tables = format!(
         "[services.new]\nurl = \"http://{service}\"\nhttp = \"2\"\n[routes.new]\npath = \"/new/{{*rest}}\"\nservice = \"new\"\n\
          stage = \"migrated\"\nrate_limit = {{ per = \"ip\", rate = \"3/h\", burst = 3 }}\n"
