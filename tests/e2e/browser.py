@@ -3,6 +3,7 @@
 import shutil
 
 from selenium import webdriver
+from selenium.common.exceptions import NoSuchElementException, StaleElementReferenceException
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.support.ui import WebDriverWait
 
@@ -30,5 +31,6 @@ def start_browser(folder, preferences=None, flags=()):
 
 
 def await_in(browser, what, ask):
-    """Asks until the answer is true, and gives it."""
-    return WebDriverWait(browser, PATIENCE).until(ask, f"in vain: {what}")
+    """Asks until the answer is true, and gives it. The page may draw anew between two looks of one question."""
+    gone = (NoSuchElementException, StaleElementReferenceException)
+    return WebDriverWait(browser, PATIENCE, ignored_exceptions=gone).until(ask, f"in vain: {what}")

@@ -61,13 +61,10 @@ def press(browser, word, within=None):
     """Presses the link or button that begins with this word."""
 
     def pressed(_):
-        try:
-            for one in shown(within or browser, word)[:1]:
-                one.click()
-                return True
-        except StaleElementReferenceException:
-            # It was drawn anew before it was pressed.
-            pass
+        # One that is drawn anew before it is pressed is looked for again.
+        for one in shown(within or browser, word)[:1]:
+            one.click()
+            return True
         return False
 
     await_in(browser, f"{word} on {browser.current_url}", pressed)
@@ -86,19 +83,21 @@ def made_behind(browser, before):
     await_in(browser, "what was made", lambda one: one.find_elements(By.CSS_SELECTOR, ".say.g"))
 
 
-def focused(browser):
-    return browser.switch_to.active_element
+def focus(browser):
+    """What has the focus, in one question: the page may be drawn anew between two."""
+    return browser.execute_script("""
+        const one = document.activeElement;
+        return { text: (one.innerText || "").trim().slice(0, 400), name: one.getAttribute("name"), id: one.id, type: one.type,
+                 classes: [...one.classList], html: one.outerHTML.slice(0, 400) };
+    """)
 
 
 def tab_to(browser, word, most=90):
     """Goes on with Tab until what has the focus begins with this word, or is the field of this name."""
     for _ in range(most):
         keys(browser, Keys.TAB)
-        # In one question: the page may be drawn anew between two.
-        text, name = browser.execute_script(
-            "const one = document.activeElement; return [one.innerText || '', one.getAttribute('name')]"
-        )
-        if text.strip().startswith(word) or name == word:
+        at = focus(browser)
+        if at["text"].startswith(word) or at["name"] == word:
             return
     raise AssertionError(f"Tab never came to {word!r} on {browser.current_url}")
 

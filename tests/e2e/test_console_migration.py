@@ -9,7 +9,7 @@ from http.client import HTTPConnection
 import pytest
 from browser import await_in
 from children import eventually
-from console_page import dialog, focused, in_dialog, keys, log, made_behind, press, shown, tab_to
+from console_page import dialog, focus, in_dialog, keys, log, made_behind, press, shown, tab_to
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from services.shop import Side
@@ -123,7 +123,7 @@ class Keyboard:
 
     def open_route(self):
         keys(self.browser, "/")
-        assert focused(self.browser).get_attribute("type") == "search"
+        assert focus(self.browser)["type"] == "search"
         keys(self.browser, "o", Keys.ENTER)
         await_in(self.browser, "the filter", lambda one: "q=o" in one.current_url)
         live(self.browser)
@@ -143,7 +143,7 @@ class Keyboard:
             self.ask_for(word)
             leaves()
             await_in(self.browser, "no dialog", lambda one: not one.find_elements(By.CSS_SELECTOR, "dialog[open]"))
-            assert focused(self.browser).text.startswith(word), focused(self.browser).get_attribute("outerHTML")
+            assert focus(self.browser)["text"].startswith(word), focus(self.browser)
 
     def ask_for(self, word):
         await_in(self.browser, word, lambda one: shown(one, word))
@@ -166,8 +166,8 @@ class Keyboard:
 
     def done(self):
         """What was done is read out, and Tab goes on from it."""
-        at = focused(self.browser)
-        assert "say" in at.get_attribute("class"), at.get_attribute("outerHTML")
+        at = focus(self.browser)
+        assert "say" in at["classes"], at
 
 
 def live(browser):
@@ -242,7 +242,7 @@ def migrate(edge, browser, hand):
     ask_until_it_waits(edge)
     await_in(browser, "the button", lambda one: shown(one, "Approve"))
     if isinstance(hand, Keyboard):
-        assert focused(browser).text.startswith("Pause"), focused(browser).get_attribute("outerHTML")
+        assert focus(browser)["text"].startswith("Pause"), focus(browser)
     act(edge, hand, "Approve", "the copies agree")
     eventually("the gate goes on", lambda: stands_at(edge, "canary", "40%"))
     # Nobody asks now: the gate is not sure, and stays.
@@ -262,9 +262,9 @@ def migrate(edge, browser, hand):
     assert stands_at(edge, "retired")
     if isinstance(hand, Keyboard):
         # The keys are where they are said to be, and leaving them leads back.
-        before = focused(browser)
+        before = focus(browser)["classes"]
         keys(browser, "?")
         await_in(browser, "the keys", lambda one: one.find_elements(By.CSS_SELECTOR, "dialog#help[open]"))
         keys(browser, Keys.ESCAPE)
         await_in(browser, "no dialog", lambda one: not one.find_elements(By.CSS_SELECTOR, "dialog[open]"))
-        assert focused(browser) == before
+        assert focus(browser)["classes"] == before
