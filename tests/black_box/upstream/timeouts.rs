@@ -36,7 +36,7 @@ fn over_http2(answers: bool, drips: bool) -> SocketAddr {
                 tokio::time::sleep(DRIP).await;
             }
         }
-        std::future::pending().await;
+        std::future::pending::<()>().await;
     })
 }
 
