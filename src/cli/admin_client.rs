@@ -100,14 +100,14 @@ impl AdminClient {
 
     /// GET, answered with a text.
     pub fn text(&self, path: &str) -> Result<String, AdminError> {
-        let mut answer = self.send(Method::GET, path, None, None)?;
-        if answer.status() == 200 { answer.text() } else { Err(answer.refused()) }
+        let mut response = self.send(Method::GET, path, None, None)?;
+        if response.status() == 200 { response.text() } else { Err(response.refused()) }
     }
 
     /// GET of a stream that does not end.
     pub fn stream(&self, path: &str) -> Result<impl std::io::BufRead + use<>, AdminError> {
-        let mut answer = self.send(Method::GET, path, None, None)?;
-        if answer.status() == 200 { Ok(BufReader::new(answer)) } else { Err(answer.refused()) }
+        let mut response = self.send(Method::GET, path, None, None)?;
+        if response.status() == 200 { Ok(BufReader::new(response)) } else { Err(response.refused()) }
     }
 
     /// POST of JSON, answered with JSON. A reload that is refused answers with 409 and says why.
@@ -130,7 +130,13 @@ impl AdminClient {
         self.send(Method::DELETE, path, Some(body), Some(who))?.json(&[200])
     }
 
-    fn send(&self, method: Method, path: &str, body: Option<&Value>, who: Option<&str>) -> Result<Answer, AdminError> {
+    fn send(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+        who: Option<&str>,
+    ) -> Result<AdminResponse, AdminError> {
         let (mut head, mut body) = json_request(&self.url, method, path, body);
         // By it the journal knows which way an act came.
         head.fields.append(Name::UserAgent, OUR_AGENT.as_bytes());
@@ -150,18 +156,18 @@ impl AdminClient {
         }
         let response = self.runtime.block_on(fetch(&self.url, &head, body));
         let response = response.map_err(|cause| AdminError::Unreachable { url: self.address.clone(), cause })?;
-        Ok(Answer { response, unread: Bytes::new(), runtime: Arc::clone(&self.runtime) })
+        Ok(AdminResponse { response, unread: Bytes::new(), runtime: Arc::clone(&self.runtime) })
     }
 }
 
-/// What the listener answers: a head, and a body to be read.
-struct Answer {
+/// A response of the listener: a head, and a body to be read.
+struct AdminResponse {
     response: Response,
     unread: Bytes,
     runtime: Arc<Runtime>,
 }
 
-impl Answer {
+impl AdminResponse {
     fn status(&self) -> u16 {
         self.response.head.status.as_u16()
     }
@@ -188,7 +194,7 @@ impl Answer {
     }
 }
 
-impl Read for Answer {
+impl Read for AdminResponse {
     fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
         while self.unread.is_empty() {
             match self.runtime.block_on(self.response.data()) {

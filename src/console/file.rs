@@ -12,6 +12,7 @@ use super::text::{PAGE, Part, Redacted};
 use crate::admin::{Parts, Tried, learned_report, next_steps, tried, tried_all};
 use crate::compile::redacted;
 use crate::diagnostic::{Entry, Sources, plural};
+use crate::proxy::Generation;
 use crate::reload::LastError;
 
 /// The name of a file with the lines of a proposal, beside the existing files.
@@ -41,19 +42,22 @@ async fn look_at(look: impl FnOnce() -> Checked + Send + 'static) -> Option<Chec
 
 /// The text in force with the lines of one proposal behind it, tried at once; of several files, with one more that has the lines.
 /// `None`: none was asked for.
-pub async fn proposed(parts: &Arc<Parts>, frame: &Layout<'_>, query: &Form) -> Option<Checked> {
+pub async fn proposed(
+    parts: &Arc<Parts>,
+    generation: &Generation,
+    frame: &Layout<'_>,
+    query: &Form,
+) -> Option<Checked> {
     let (path, method) = (query.some("take")?, query.get("method"));
     if !frame.visitor.operates() {
         return None;
     }
-    let (lines, in_force) = {
-        let generation = parts.app.in_force.load();
-        let steps = next_steps(parts, &generation, &learned_report(parts, &generation, frame.visitor.role));
-        let is_it = |step: &crate::plan::NextStep| {
-            step.kind == "take" && step.route.is_none() && step.path == path && step.method == method
-        };
-        (steps.into_iter().find(is_it)?.toml, Arc::clone(&generation.snapshot.sources))
+    let in_force = &generation.snapshot.sources;
+    let steps = next_steps(parts, generation, &learned_report(parts, generation, frame.visitor.role));
+    let is_it = |step: &crate::plan::NextStep| {
+        step.kind == "take" && step.route.is_none() && step.path == path && step.method == method
     };
+    let lines = steps.into_iter().find(is_it)?.toml;
     let parts = Arc::clone(parts);
     if let ([file], ..=LARGEST) = (in_force.files(), in_force.text().len()) {
         let text = in_force.text_of(file);
@@ -70,14 +74,19 @@ pub async fn proposed(parts: &Arc<Parts>, frame: &Layout<'_>, query: &Form) -> O
     look_at(move || Checked { found: tried_all(&parts, &sources), text: String::new(), added: Some(lines) }).await
 }
 
-pub fn file(frame: &Layout<'_>, text: &Redacted, query: &Form, (checked, word): (Option<&Checked>, &str)) -> Markup {
+/// `number`: of the generation whose text it is.
+pub fn file(
+    frame: &Layout<'_>,
+    (number, text): (u64, &Redacted),
+    query: &Form,
+    (checked, word): (Option<&Checked>, &str),
+) -> Markup {
     let reloader = &frame.parts.reloader;
-    let generation = frame.parts.app.in_force.load().number;
     html! {
         div.head {
             div #head data-live {
                 h1 { "What is in force" }
-                p.dim { "Generation " b { (generation) } ", loaded " (ago(&reloader.loaded_at(), jiff::Timestamp::now())) ". Secrets are shown as " code { "REDACTED" } "." }
+                p.dim { "Generation " b { (number) } ", loaded " (ago(&reloader.loaded_at(), jiff::Timestamp::now())) ". Secrets are shown as " code { "REDACTED" } "." }
             }
             span.grow {}
             form role="search" action={ (frame.root) "file" } { input type="search" name="q" value=(query.get("q")) aria-label="Filter tables" placeholder="Filter: routes.orders"; }

@@ -60,6 +60,7 @@ use crate::admin::{PageRequest, PageServer, Parts, Reply, refused_bearer};
 use crate::compile::Role;
 use crate::live::AdminKey;
 use crate::message::percent_encoded;
+use crate::proxy::Generation;
 use act::Command;
 use form::Form;
 use login::{Holder, Sessions};
@@ -232,10 +233,12 @@ impl Console {
         let at = |here| Layout { here: Some(here), ..frame };
         match path {
             "/file" => {
-                let tried = file::proposed(parts, &frame, &query).await;
+                // One generation for the whole page: what is tried stands beside the text that it was added to.
+                let generation = parts.app.in_force.load();
+                let tried = file::proposed(parts, &generation, &frame, &query).await;
                 // The live part is drawn anew without the plan, which takes its time.
                 let frame = Layout { elsewhere: tried.is_some(), ..at("file") };
-                self.file(frame, &query, tried.as_ref()).await
+                self.file(frame, &generation, &query, tried.as_ref()).await
             }
             "/console/act" => self.ask(parts, at(""), &query).await,
             "/console/copy" => Reply::html(200, requests::copy(&at("requests"), &query).into_string()),
@@ -324,18 +327,17 @@ impl Console {
         };
         let frame = Layout { here: Some("file"), ..frame };
         match file::check(parts, form.get("text")).await {
-            Some(checked) => self.file(frame, &Form::default(), Some(&checked)).await,
+            Some(checked) => self.file(frame, &parts.app.in_force.load(), &Form::default(), Some(&checked)).await,
             None => Reply::problem(500, "the text could not be looked at"),
         }
     }
 
-    async fn file(&self, frame: Layout<'_>, query: &Form, checked: Option<&file::Checked>) -> Reply {
-        let sources = Arc::clone(&frame.parts.app.in_force.load().snapshot.sources);
-        let Some(text) = self.texts.of(&sources).await else {
+    async fn file(&self, frame: Layout<'_>, of: &Generation, query: &Form, checked: Option<&file::Checked>) -> Reply {
+        let Some(text) = self.texts.of(&of.snapshot.sources).await else {
             return Reply::problem(500, "the text could not be looked at");
         };
         let word = self.sessions.word(&frame.visitor.cookie, "check");
-        Reply::html(200, frame.page("File", &file::file(&frame, &text, query, (checked, &word))))
+        Reply::html(200, frame.page("File", &file::file(&frame, (of.number, &text), query, (checked, &word))))
     }
 
     /// A form that may change something, from a visitor whose role allows it.

@@ -10,7 +10,7 @@ use super::by_eye::by_eye;
 use super::chart::chart;
 use super::differs;
 use super::journal::{dial as written, entry_of_route};
-use super::meaning::NOT_TAKEN_BACK;
+use super::meaning::{NOT_TAKEN_BACK, words};
 use super::page::{Layout, prose, said, toml};
 use super::shown::{ago, count, counted, large_percent, percent, plain, rate, ratio, seconds, sentence};
 use super::sides::{is_copied, p99, sides, who_answers};
@@ -166,7 +166,7 @@ fn buttons(frame: &Layout<'_>, entry: &RouteInForce, row: &RouteStatus) -> Marku
     let mut reasons: Vec<String> =
         [&back, &on].into_iter().filter_map(|to| Some(to.as_ref().err()?.to_string())).collect();
     reasons.dedup();
-    let to = |word: &str, preview: &Preview| format!("{word} {}", preview.to.to_string().replace('%', "\u{a0}%"));
+    let to = |word: &str, preview: &Preview| format!("{word} {}", words(preview.to));
     html! {
         @if frame.visitor.operates() {
             div.can {
@@ -314,7 +314,7 @@ fn go(frame: &Layout<'_>, entry: &RouteInForce, row: &RouteStatus) -> Markup {
     let next = frame.parts.reloader.preview(entry.name(), RequestedMove::Promote(forward(row)));
     html! {
         @if let (true, Ok(next)) = (frame.visitor.operates(), next) {
-            @let word = format!("Go to {}", next.to.to_string().replace('%', "\u{a0}%"));
+            @let word = format!("Go to {}", words(next.to));
             div.pad {
                 @if row.gate.as_ref().is_some_and(|gate| gate.state == "waiting") {
                     (frame.act("Approve", "btn pri", &format!("do=approve&route={name}")))

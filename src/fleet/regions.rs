@@ -137,8 +137,7 @@ impl Fleet {
 
 /// By its weight, or where it has none by its stage.
 fn in_words(dial: Dial) -> String {
-    let DialText { stage, weight } = DialText::from(dial);
-    weight.unwrap_or(stage)
+    dial.own_weight().map_or_else(|| dial.stage.to_string(), |weight| weight.to_string())
 }
 
 impl RegionSums {

@@ -100,7 +100,6 @@ fn has_fold(bytes: &[u8]) -> bool {
 }
 
 /// The phrase behind the status, byte for byte: the parser drops a phrase that is not ASCII.
-#[inline]
 fn reason(bytes: &[u8]) -> Option<Span> {
     let start = bytes.iter().position(|byte| !matches!(byte, b'\r' | b'\n'))?;
     let line = &bytes[start..start + memchr::memchr(b'\n', &bytes[start..])?];

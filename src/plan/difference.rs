@@ -84,7 +84,7 @@ pub(super) fn differences(files: &Files<'_>) -> Vec<Difference> {
         }
     }
     for (name, (was, dial)) in before.iter().filter(|(name, _)| !after.contains_key(*name)) {
-        let what = vec![format!("{} -> {}, {}", paths(was), answers(old, was), *dial)];
+        let what = vec![format!("{} -> {}, {}", paths(was), answers(old, was), dial)];
         all.push(Difference { name: (*name).to_owned(), change: "removed", what, redraws: false, flags: Vec::new() });
     }
     all.sort_by(|one, other| one.name.cmp(&other.name));
@@ -105,12 +105,12 @@ fn changed(
 ) -> Option<Difference> {
     let mut what = Vec::new();
     let mut flags = Vec::new();
-    if dial.to_string() != to.to_string() {
-        let both = dial.stage == Stage::Canary && to.stage == Stage::Canary;
+    if (dial.stage, dial.own_weight()) != (to.stage, to.own_weight()) {
+        let both = dial.stage.has_weight() && to.stage.has_weight();
         let into = if both { to.weight.to_string() } else { to.to_string() };
         what.push(format!("{dial} -> {into}"));
         let (from, into) = (dial.weight.buckets(), to.weight.buckets());
-        if dial.stage == Stage::Canary && to.stage == Stage::Canary && u32::from(into) > 10 * u32::from(from.max(1)) {
+        if both && u32::from(into) > 10 * u32::from(from.max(1)) {
             flags.push(PlanFlag {
                 code: "too-big-a-step",
                 danger: true,

@@ -41,8 +41,8 @@ impl NotWritten {
 
 /// The text to paste where the file cannot be written.
 pub fn to_paste(dial: Dial) -> String {
-    let stage = format!("stage = \"{}\"\n", dial.stage);
-    dial.own_weight().map_or_else(|| stage.clone(), |weight| format!("{stage}weight = \"{weight}\"\n"))
+    let weight = dial.own_weight().map(|weight| format!("weight = \"{weight}\"\n")).unwrap_or_default();
+    format!("stage = \"{}\"\n{weight}", dial.stage)
 }
 
 impl ConfigSource {

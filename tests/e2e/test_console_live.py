@@ -137,7 +137,7 @@ def test_a_mask_asks_until_its_expression_can_be_read(shop, console, browser):  
         press(browser, "Mask")
         card = dialog(browser)
         pattern = card.find_element(By.NAME, "pattern")
-        assert focus(browser)["name"] == "pattern", "the field waits for the expression"
+        assert browser.switch_to.active_element == pattern, "the field waits for the expression"
         pattern.send_keys("(", Keys.ENTER)
         await_in(browser, "what is wrong", lambda one: one.find_elements(By.CSS_SELECTOR, "dialog[open] .say.b"))
         assert "route/read-user" in browser.current_url and not violations(browser) and overflow(browser) <= 0

@@ -262,9 +262,9 @@ def migrate(edge, browser, hand):
     assert stands_at(edge, "retired")
     if isinstance(hand, Keyboard):
         # The keys are where they are said to be, and leaving them leads back.
-        before = focus(browser)["classes"]
+        before = browser.switch_to.active_element
         keys(browser, "?")
         await_in(browser, "the keys", lambda one: one.find_elements(By.CSS_SELECTOR, "dialog#help[open]"))
         keys(browser, Keys.ESCAPE)
         await_in(browser, "no dialog", lambda one: not one.find_elements(By.CSS_SELECTOR, "dialog[open]"))
-        assert focus(browser)["classes"] == before
+        assert browser.switch_to.active_element == before
