@@ -316,7 +316,11 @@ fn the_copy_of_a_request_is_shown_with_its_differences() {
     edge.get("/items");
     edge.await_compared(1);
     let id = monolith.request().get("x-request-id").expect("an id").to_owned();
-    let shown = ask(&edge, "GET", &format!("/console/copy?route=all&id={id}"), &[HTML], "").2;
+    // The evidence counts a comparison a moment before the comparison is kept for its page.
+    let shown = eventually("the comparison of this copy", || {
+        let shown = ask(&edge, "GET", &format!("/console/copy?route=all&id={id}"), &[HTML], "").2;
+        (!shown.contains("not known here")).then_some(shown)
+    });
     assert!(shown.contains("mismatch") && shown.contains("line[*]") && shown.contains("<ins>99</ins>"), "{shown}");
     let unknown = ask(&edge, "GET", "/console/copy?route=all&id=%3Cb%3E", &[HTML], "").2;
     assert!(unknown.contains("not known here") && !unknown.contains("<b>"), "{unknown}");
