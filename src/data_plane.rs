@@ -6,12 +6,10 @@
 
 pub mod client;
 pub mod downstream;
-pub mod fleet;
 pub mod guard;
 pub mod learn;
 pub mod listener;
 pub mod live;
-pub mod notify;
 pub mod proxy;
 pub mod shadow;
 pub mod store;

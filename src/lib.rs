@@ -13,6 +13,7 @@
 //! | [`console`] | the pages over the same structs as the API, drawn on the server |
 //! | [`reload`] | the file changed: read, parse, compile, swap, or keep what is in force and say why |
 //! | [`gate`] | the clock that asks [`migration::gate`] and moves the dial; the journal of moves |
+//! | [`app`] | the parts of a running proxy, in one handle |
 //! | [`listener`] | a client's connection from its accept to its end: addresses, TLS, which thread, one request after another |
 //! | [`proxy`] | a request's way: one list of steps in the order in which they happen, and the one driver that runs them |
 //! | [`downstream`] | the client's end of a connection: HTTP/1 and HTTP/2, deadlines, what is refused on it |
@@ -38,11 +39,11 @@
 //! They are in five crates, each the sources of its rooms side by side in `src`: `routes_file.rs` has [`config`] and [`diagnostic`],
 //! `core.rs` the pure rooms that a request passes, `background.rs` those that no request waits for ([`compile`](mod@compile) and
 //! [`inventory`]), `data_plane.rs` what else a request passes and all that this needs, this one what operates it: [`cli`], [`server`],
-//! [`admin`], [`console`], [`reload`], [`gate`], [`plan`] and [`export`].
+//! [`admin`], [`console`], [`reload`], [`gate`], [`app`], [`fleet`], [`notify`], [`plan`] and [`export`].
 //!
 //! Three states of a thing have three names: [`config::Route`] is what was written, [`compile::Route`] is compiled and never
 //! changes, [`live::RouteState`] is what moves. A request loads one [`proxy::Generation`] at its start and holds it to its end. The state
-//! that rooms share while the proxy runs is one handle, [`proxy::App`].
+//! that rooms share while the proxy runs is one handle, [`app::App`].
 //!
 //! There is one way through the proxy, for HTTP/1 and HTTP/2 on either end. [`listener`] takes a connection and reads a head with
 //! [`downstream`]; [`proxy::serve`] runs [`proxy::Steps`] over it, and moves bodies in both directions at once between the
@@ -69,15 +70,18 @@
 //! - No label comes from a raw path: in [`telemetry`].
 
 pub mod admin;
+pub mod app;
 pub mod cli;
 pub mod console;
 pub mod export;
+pub mod fleet;
 pub mod gate;
+pub mod notify;
 pub mod plan;
 pub mod reload;
 pub mod server;
 
 pub use multilith_data_plane::{
-    client, compare, compile, config, diagnostic, downstream, endpoint, fleet, guard, inventory, learn, listener, live,
-    message, migration, notify, proxy, route, shadow, store, telemetry, upstream,
+    client, compare, compile, config, diagnostic, downstream, endpoint, guard, inventory, learn, listener, live,
+    message, migration, proxy, route, shadow, store, telemetry, upstream,
 };

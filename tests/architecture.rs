@@ -20,6 +20,7 @@ const LAYERS: &[&[&str]] = &[
     &["server"],
     &["admin", "console", "reload"],
     &["gate"],
+    &["app"],
     &["listener"],
     &["proxy"],
     &["downstream"],

@@ -51,9 +51,9 @@ use pingora::protocols::http::ServerSession;
 use pingora::server::ShutdownWatch;
 use tokio::time::timeout;
 
+use crate::app::App;
 use crate::compile::Role;
 use crate::gate::Gates;
-use crate::proxy::App;
 use crate::reload::Reloader;
 use crate::telemetry::EventFilter;
 use access::Caller;

@@ -43,8 +43,8 @@ pub struct EtcdClient {
 /// The name and the password of a user of etcd.
 #[derive(Clone)]
 pub struct EtcdLogin {
-    pub(crate) user: Box<str>,
-    pub(crate) password: Box<str>,
+    pub user: Box<str>,
+    pub password: Box<str>,
 }
 
 impl std::fmt::Debug for EtcdLogin {
@@ -55,38 +55,38 @@ impl std::fmt::Debug for EtcdLogin {
 
 /// One key as it stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct KeyValue {
-    pub(crate) key: String,
-    pub(crate) value: String,
+pub struct KeyValue {
+    pub key: String,
+    pub value: String,
     /// The revision that made the key.
-    pub(crate) created: i64,
+    pub created: i64,
     /// The revision that changed it last.
-    pub(crate) modified: i64,
+    pub modified: i64,
     /// It goes with this lease.
-    pub(crate) lease: Option<String>,
+    pub lease: Option<String>,
 }
 
 /// Keys of a range, and the place in the cluster's history at which they stood so.
 #[derive(Debug, Clone)]
-pub(crate) struct KeyRange {
-    pub(crate) cluster: String,
-    pub(crate) revision: i64,
-    pub(crate) entries: Vec<KeyValue>,
+pub struct KeyRange {
+    pub cluster: String,
+    pub revision: i64,
+    pub entries: Vec<KeyValue>,
 }
 
 /// The result of a transaction.
 #[derive(Debug, Clone)]
-pub(crate) struct Transacted {
+pub struct Transacted {
     /// All comparisons held: the operations for that case were done, else those for the other.
-    pub(crate) succeeded: bool,
-    pub(crate) revision: i64,
+    pub succeeded: bool,
+    pub revision: i64,
     /// The keys that its ranges found, one list for each.
-    pub(crate) found: Vec<Vec<KeyValue>>,
+    pub found: Vec<Vec<KeyValue>>,
 }
 
 /// A condition of a transaction.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum KeyIs<'a> {
+pub enum KeyIs<'a> {
     /// The key was made by this revision; 0: there is no such key.
     Created(&'a str, i64),
     /// This revision changed it last; 0: there is no such key.
@@ -110,7 +110,7 @@ impl KeyIs<'_> {
 
 /// An operation of a transaction.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum KeyAction<'a> {
+pub enum KeyAction<'a> {
     Put {
         key: &'a str,
         value: &'a str,
@@ -167,12 +167,7 @@ impl EtcdClient {
     }
 
     /// The same, trusted in another way than by the authorities of this machine, as this user, and with this patience.
-    pub(crate) fn with(
-        mut self,
-        trust: Option<Arc<ClientConfig>>,
-        login: Option<EtcdLogin>,
-        patience: Duration,
-    ) -> Self {
+    pub fn with(mut self, trust: Option<Arc<ClientConfig>>, login: Option<EtcdLogin>, patience: Duration) -> Self {
         self.trust = trust;
         self.login = login;
         self.patience = patience;
@@ -184,12 +179,12 @@ impl EtcdClient {
     }
 
     /// Another member is asked next.
-    pub(crate) fn turn_to_next(&self) {
+    pub fn turn_to_next(&self) {
         self.current.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Asks members until one answers. A request whose answer was lost may be done twice: those that must not are transactions.
-    pub(crate) async fn call(&self, path: &str, body: &Value) -> Result<Value, FetchError> {
+    pub async fn call(&self, path: &str, body: &Value) -> Result<Value, FetchError> {
         let mut last = None;
         for _ in &self.members {
             match self.signed_in(path, body).await {
@@ -261,7 +256,7 @@ impl EtcdClient {
     }
 
     /// Does the one or the other, as all comparisons hold or not, in one revision.
-    pub(crate) async fn transaction(
+    pub async fn transaction(
         &self,
         comparisons: &[KeyIs<'_>],
         success: &[KeyAction<'_>],
@@ -284,13 +279,13 @@ impl EtcdClient {
     }
 
     /// The keys from `first` up to and without `end` that a revision above `after` changed.
-    pub(crate) async fn range(&self, first: &str, end: &str, after: i64) -> Result<KeyRange, FetchError> {
+    pub async fn range(&self, first: &str, end: &str, after: i64) -> Result<KeyRange, FetchError> {
         let least = (after + 1).to_string();
         self.range_of(&json!({ "key": encoded(first), "range_end": encoded(end), "min_mod_revision": least })).await
     }
 
     /// One key; `None`: it is not there.
-    pub(crate) async fn get(&self, key: &str) -> Result<Option<KeyValue>, FetchError> {
+    pub async fn get(&self, key: &str) -> Result<Option<KeyValue>, FetchError> {
         Ok(self.range_of(&json!({ "key": encoded(key) })).await?.entries.into_iter().next())
     }
 
@@ -305,7 +300,7 @@ impl EtcdClient {
     }
 
     /// The changes from `first` up to and without `end`, from this revision on.
-    pub(crate) async fn watch_range(&self, first: &str, end: &str, from: i64) -> Result<JsonLines, FetchError> {
+    pub async fn watch_range(&self, first: &str, end: &str, from: i64) -> Result<JsonLines, FetchError> {
         self.watch_from(json!({ "key": encoded(first), "range_end": encoded(end) }), from).await
     }
 
@@ -325,7 +320,7 @@ impl EtcdClient {
     }
 
     /// Bytes of the member's database, as it lies on its disk.
-    pub(crate) async fn database_bytes(&self) -> Result<u64, FetchError> {
+    pub async fn database_bytes(&self) -> Result<u64, FetchError> {
         let response = self.call("/v3/maintenance/status", &json!({})).await?;
         let bytes = number(&response["dbSize"]).and_then(|bytes| u64::try_from(bytes).ok());
         bytes.ok_or_else(|| not_understood("the size is missing"))
@@ -354,12 +349,12 @@ impl EtcdClient {
     }
 
     /// All keys below the prefix.
-    pub(crate) async fn list(&self, prefix: &str) -> Result<KeyRange, FetchError> {
+    pub async fn list(&self, prefix: &str) -> Result<KeyRange, FetchError> {
         self.range_of(&below(prefix)).await
     }
 
     /// The changes below the prefix, from this revision on.
-    pub(crate) async fn watch(&self, prefix: &str, from: i64) -> Result<JsonLines, FetchError> {
+    pub async fn watch(&self, prefix: &str, from: i64) -> Result<JsonLines, FetchError> {
         self.watch_from(below(prefix), from).await
     }
 }
@@ -382,7 +377,7 @@ fn entries(range: &Value) -> Result<Vec<KeyValue>, FetchError> {
 }
 
 /// One key, as lists and events have it.
-pub(crate) fn key_value(entry: &Value) -> Option<KeyValue> {
+pub fn key_value(entry: &Value) -> Option<KeyValue> {
     Some(KeyValue {
         key: decoded(&entry["key"])?,
         value: decoded(&entry["value"]).unwrap_or_default(),
@@ -414,13 +409,13 @@ fn encoded(text: &str) -> String {
 }
 
 /// A key or a value, as text.
-pub(crate) fn decoded(value: &Value) -> Option<String> {
+pub fn decoded(value: &Value) -> Option<String> {
     let bytes = BASE64.decode(value.as_str()?).ok()?;
     Some(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 /// The gateway writes 64-bit numbers as strings.
-pub(crate) fn number(value: &Value) -> Option<i64> {
+pub fn number(value: &Value) -> Option<i64> {
     value.as_str().map_or_else(|| value.as_i64(), |text| text.parse().ok())
 }
 
@@ -428,7 +423,7 @@ fn text(value: &Value) -> Option<String> {
     value.as_str().map(str::to_owned).or_else(|| value.as_i64().map(|number| number.to_string()))
 }
 
-pub(crate) fn not_understood(why: &str) -> FetchError {
+pub fn not_understood(why: &str) -> FetchError {
     FetchError::NotUnderstood(why.to_owned())
 }
 

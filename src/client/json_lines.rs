@@ -8,7 +8,7 @@ use super::{FetchError, Response};
 const LONGEST: usize = 16 << 20;
 
 /// The messages of a watch.
-pub(crate) struct JsonLines {
+pub struct JsonLines {
     response: Response,
     read: Vec<u8>,
     /// Behind these bytes nothing was looked for yet.
@@ -16,12 +16,12 @@ pub(crate) struct JsonLines {
 }
 
 impl JsonLines {
-    pub(crate) const fn new(response: Response) -> Self {
+    pub const fn new(response: Response) -> Self {
         Self { response, read: Vec::new(), looked_at: 0 }
     }
 
     /// The next message; `None` at the end. May be dropped while it waits.
-    pub(crate) async fn next(&mut self) -> Result<Option<Value>, FetchError> {
+    pub async fn next(&mut self) -> Result<Option<Value>, FetchError> {
         loop {
             if let Some(end) = self.read[self.looked_at..].iter().position(|byte| *byte == b'\n') {
                 let line: Vec<u8> = self.read.drain(..=self.looked_at + end).collect();

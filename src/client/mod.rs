@@ -6,6 +6,7 @@
 pub mod ask;
 mod aws_credentials;
 mod aws_keys;
+pub mod background;
 mod connect;
 mod end;
 pub mod etcd;
@@ -37,7 +38,7 @@ pub use ask::{AskError, Request, Response};
 pub use connect::{ConnectError, connect};
 pub use end::End;
 pub use fetch::FetchError;
-pub(crate) use json_lines::JsonLines;
+pub use json_lines::JsonLines;
 pub use keep_alive::KeepAliveClient;
 pub use nameko::{BrokerTls, BusDown, arguments as broker_arguments};
 pub use outbox::Outbox;

@@ -18,15 +18,15 @@ const LARGEST: usize = 64 << 20;
 
 /// A client of one server, or of another program that speaks its API.
 #[derive(Debug)]
-pub(crate) struct Prometheus {
+pub struct Prometheus {
     url: Url,
 }
 
 /// One series, and its last value.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct PrometheusSample {
-    pub(crate) labels: BTreeMap<String, String>,
-    pub(crate) value: f64,
+pub struct PrometheusSample {
+    pub labels: BTreeMap<String, String>,
+    pub value: f64,
 }
 
 #[derive(Deserialize)]
@@ -52,12 +52,12 @@ struct Series {
 }
 
 impl Prometheus {
-    pub(crate) fn new(url: &str) -> Result<Self, BadUrl> {
+    pub fn new(url: &str) -> Result<Self, BadUrl> {
         Ok(Self { url: url.parse()? })
     }
 
     /// The samples of a query now. An answer with a warning is none: a part may be missing.
-    pub(crate) async fn instant(&self, query: &str) -> Result<Vec<PrometheusSample>, FetchError> {
+    pub async fn instant(&self, query: &str) -> Result<Vec<PrometheusSample>, FetchError> {
         let target = format!("{}/api/v1/query", self.url.base());
         let mut head = fetch::request(&self.url, Method::POST, &target);
         head.fields.append(Name::ContentType, b"application/x-www-form-urlencoded");

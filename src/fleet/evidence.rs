@@ -10,6 +10,7 @@ use tokio::time::sleep;
 use super::scraped::Scrapes;
 use super::sums::{EvidenceRecord, HeardReplicas, RouteCounts};
 use super::{Fleet, FleetRole, Shared};
+use crate::client::background;
 use crate::client::etcd::{KeyAction, KeyIs};
 use crate::migration::gate::Tick;
 
@@ -37,13 +38,13 @@ impl Fleet {
         }
         let text = serde_json::to_string(&record()).expect("a record serialises");
         let shared = Arc::clone(shared);
-        self.shared.control.spawn(async move {
+        self.shared.control.spawn(background::task(async move {
             let key = shared.keys.key(&format!("evidence/{}", shared.name));
             if let Err(error) = shared.etcd.put(&key, &text, &id).await {
                 shared.trouble("what was counted here is not told", &error);
             }
             shared.reporting.store(false, Release);
-        });
+        }));
     }
 
     /// No route is judged: there is nothing to say.
@@ -83,13 +84,13 @@ impl Fleet {
         let (shared, key, text) =
             (Arc::clone(&self.shared), self.shared.keys.key(&format!("gate/{route}")), judged.to_string());
         self.shared.seen.lock().gates.insert(route.into(), Arc::new(judged));
-        self.shared.control.spawn(async move {
+        self.shared.control.spawn(background::task(async move {
             let leader = shared.keys.key("leader");
             let put = KeyAction::Put { key: &key, value: &text, lease: None };
             if let Err(error) = shared.etcd.transaction(&[KeyIs::Created(&leader, term)], &[put], &[]).await {
                 shared.trouble("where a gate stands is not told", &error);
             }
-        });
+        }));
     }
 }
 

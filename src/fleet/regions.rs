@@ -15,8 +15,8 @@ use tokio::time::timeout;
 use super::record::{DialRecord, DialText, FleetKeys};
 use super::rules::has_passed;
 use super::{Fleet, FleetRole, NotWrittenToFleet};
-use crate::client::FetchError;
 use crate::client::etcd::{KeyAction, KeyIs};
+use crate::client::{FetchError, background};
 use crate::compile::OwnRegion;
 use crate::migration::Dial;
 use crate::migration::dial::Standing;
@@ -109,13 +109,13 @@ impl Fleet {
         let text = serde_json::to_string(&sums).expect("a record serialises");
         let key = FleetKeys::below(&region.parent).key(&format!("sums/{}/{route}", region.name));
         let shared = Arc::clone(&self.shared);
-        self.shared.control.spawn(async move {
+        self.shared.control.spawn(background::task(async move {
             let leader = shared.keys.key("leader");
             let put = KeyAction::Put { key: &key, value: &text, lease: None };
             if let Err(error) = shared.etcd.transaction(&[KeyIs::Created(&leader, term)], &[put], &[]).await {
                 shared.trouble("what this region counted is not told", &error);
             }
-        });
+        }));
     }
 
     /// The last report of each region for each of its routes, in the order of the regions; empty where the file names no region.

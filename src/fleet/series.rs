@@ -258,11 +258,15 @@ fn put_pair(tick: &mut Tick, (side, count, cell): (&str, &str, usize), number: u
 }
 
 #[cfg(test)]
+#[path = "../telemetry/metrics/tests/promtool.rs"]
+mod promtool;
+
+#[cfg(test)]
 mod tests {
     use super::super::counts::tests::some;
     use super::super::sums::tests::judged_as_one;
+    use super::promtool::promtool;
     use super::*;
-    use crate::telemetry::promtool;
 
     const FLEET: &str = "/multilith/shop/";
 

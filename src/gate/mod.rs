@@ -24,12 +24,13 @@ use std::time::{Duration, Instant};
 
 use parking_lot::{Mutex, MutexGuard};
 
+use crate::app::App;
 use crate::config::Notice;
 use crate::migration::Dial;
 use crate::migration::dial::{Action, Standing};
 use crate::migration::gate::{Obstacle, Tick, Verdict};
 use crate::notify::Message;
-use crate::proxy::{App, Generation, RouteInForce};
+use crate::proxy::{Generation, RouteInForce};
 use course::{Finding, RouteNow};
 use watched::Watched;
 

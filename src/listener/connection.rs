@@ -57,14 +57,14 @@ impl HttpListener {
         tls: Option<Arc<ListenerTls>>,
         threads: Arc<Threads>,
     ) -> Self {
-        let gauge = steps.app.telemetry.metrics.edge().connections(listener);
+        let gauge = steps.telemetry.metrics.edge().connections(listener);
         Self { steps, connections, gauge, tls, threads }
     }
 
     async fn http1(&self, mut conn: Http1Connection, arrival: Arrival, limits: Limits, shutdown: &ShutdownWatch) {
         let mut fresh = true;
         let mut served = 0;
-        let bare_line_feeds = self.steps.app.in_force.load().snapshot.server.allow_bare_lf;
+        let bare_line_feeds = self.steps.in_force.load().snapshot.server.allow_bare_lf;
         let rules = HeadRules { longest: limits.request_head, bare_line_feeds };
         let mut told = shutdown.clone();
         // One for all requests: to be told anew costs a lock.
@@ -90,7 +90,7 @@ impl HttpListener {
                 Waited::TooLate { begun: false } => {
                     if fresh {
                         // Browsers open connections that they may need: no response is read there, and none is sent.
-                        self.steps.app.telemetry.metrics.edge().refused("header_timeout");
+                        self.steps.telemetry.metrics.edge().refused("header_timeout");
                     }
                     return;
                 }
@@ -110,11 +110,7 @@ impl HttpListener {
                 }
                 Err(thrown) => {
                     // No step has caught it: the connection ends.
-                    self.steps.app.telemetry.emit_panic(&PanicRecord {
-                        place: "connection",
-                        route: "-",
-                        panic: &*thrown,
-                    });
+                    self.steps.telemetry.emit_panic(&PanicRecord { place: "connection", route: "-", panic: &*thrown });
                     if !conn.has_answered() {
                         Box::pin(self.say_at_once(conn, 500)).await;
                     }
@@ -126,7 +122,7 @@ impl HttpListener {
 
     async fn serve(&self, conn: &mut Http1Connection, head: RequestHead, length: usize, arrival: Arrival) -> After {
         let framing = conn.framing();
-        let mut exchange = Exchange::new(self.steps.app.in_force.load(), head, arrival, framing, Instant::now());
+        let mut exchange = Exchange::new(self.steps.in_force.load(), head, arrival, framing, Instant::now());
         exchange.head_length = Some(length);
         proxy::serve(&self.steps, &mut ClientEnd::Http1(conn), &mut exchange).await
     }
@@ -134,13 +130,13 @@ impl HttpListener {
     async fn http2(&self, socket: Socket, ahead: BytesMut, arrival: Arrival, limits: Limits, shutdown: &ShutdownWatch) {
         let state = Descriptor(socket.descriptor());
         let streams = limits.http2_streams;
-        let settings = http2::Settings { limits, streams, metrics: Arc::clone(&self.steps.app.telemetry.metrics) };
+        let settings = http2::Settings { limits, streams, metrics: Arc::clone(&self.steps.telemetry.metrics) };
         let pause = settings.limits.body_timeout;
         http2::serve(socket, ahead, &state, &settings, shutdown.clone(), |stream| {
             let (steps, arrival) = (Arc::clone(&self.steps), arrival.clone());
             // On this thread: the library's lock and the connections to upstreams are its own.
             tokio::spawn(async move {
-                let telemetry = Arc::clone(&steps.app.telemetry);
+                let telemetry = Arc::clone(&steps.telemetry);
                 // In a box, because a task is moved more than once.
                 if let Err(thrown) = alone(Box::pin(serve_stream(steps, stream, arrival, pause))).await {
                     // The stream ends with a reset.
@@ -171,7 +167,7 @@ impl HttpListener {
         arrival: Arrival,
         failure: Failure,
     ) {
-        let generation = self.steps.app.in_force.load();
+        let generation = self.steps.in_force.load();
         let mut exchange = Box::new(Exchange::new(generation, head, arrival, Framing::None, Instant::now()));
         self.steps.admit_malformed(&mut exchange);
         proxy::refuse(&self.steps, &mut ClientEnd::Http1(conn), &mut exchange, failure).await;
@@ -224,7 +220,7 @@ impl HttpListener {
     async fn too_many(&self, socket: Socket, arrival: Arrival, reason: &'static str) {
         const MOMENT: Duration = Duration::from_secs(1);
         if self.tls.is_some() {
-            return self.steps.app.telemetry.metrics.edge().refused(reason);
+            return self.steps.telemetry.metrics.edge().refused(reason);
         }
         let mut conn = Http1Connection::new(socket, Pace::default());
         let (bad, head) = conn.give_up(503, reason);
@@ -254,7 +250,7 @@ impl HttpListener {
             Greeted::Client(stream, subject) => Some((stream, subject)),
             Greeted::Proof => None,
             Greeted::Failed => {
-                self.steps.app.telemetry.metrics.edge().refused("tls_handshake");
+                self.steps.telemetry.metrics.edge().refused("tls_handshake");
                 None
             }
         }
@@ -291,7 +287,7 @@ async fn serve_stream(
         Some(length) => Framing::Length(length),
         None => Framing::Open,
     };
-    let mut exchange = Exchange::new(steps.app.in_force.load(), head, arrival, framing, began);
+    let mut exchange = Exchange::new(steps.in_force.load(), head, arrival, framing, began);
     let mut client = ClientEnd::Http2(&mut stream);
     match malformed {
         Some(bad) => {
@@ -333,7 +329,7 @@ impl ServerApp for HttpListener {
 
 impl HttpListener {
     async fn connection(&self, stream: Stream, shutdown: &ShutdownWatch) {
-        let generation = self.steps.app.in_force.load();
+        let generation = self.steps.in_force.load();
         let limits = generation.snapshot.limits.clone();
         let mut peer = proxied::peer(&stream);
         let mut addresses = if generation.tells_clients { proxied::own(&stream) } else { None };
@@ -397,7 +393,7 @@ impl HttpListener {
 
     /// A peer that may speak for others.
     fn trusts(&self, peer: Option<IpAddr>) -> bool {
-        let generation = self.steps.app.in_force.load();
+        let generation = self.steps.in_force.load();
         peer.is_some_and(|peer| is_trusted(peer, &generation.snapshot.server.trusted))
     }
 
@@ -410,7 +406,7 @@ impl HttpListener {
         };
         if self.tls.is_some() || matches!(why, NoFront::TooLate { begun: false }) {
             // Behind TLS nothing that is written in plain is read.
-            return self.steps.app.telemetry.metrics.edge().refused(reason);
+            return self.steps.telemetry.metrics.edge().refused(reason);
         }
         let mut conn = Http1Connection::new(socket, pace(limits));
         let (bad, head) = conn.give_up(status, reason);

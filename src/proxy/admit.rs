@@ -22,8 +22,7 @@ pub fn admit(steps: &Steps, exchange: &mut Exchange) -> Result<(), Failure> {
     let peer = exchange.arrival.peer;
     // Until the headers are validated, the client is the TCP peer.
     exchange.client = peer;
-    if let Some(proof) =
-        steps.app.live.challenges().proof(exchange.head.path()).filter(|_| exchange.head.method.is_safe())
+    if let Some(proof) = steps.live.challenges().proof(exchange.head.path()).filter(|_| exchange.head.method.is_safe())
     {
         // Before every rule: the authority that asks knows none of them.
         identify(steps, exchange, false);
@@ -136,13 +135,13 @@ fn choose(
     let given = DecisionInput {
         facts,
         dial: chosen.dial,
-        monolith_only: steps.app.live.monolith_only(exchange.generation.snapshot.server.monolith_only),
+        monolith_only: steps.live.monolith_only(exchange.generation.snapshot.server.monolith_only),
         breaker: BreakerState::Closed,
         forced,
         fresh: fastrand::u128(..),
         sample: exchange.request_id.hash(),
     };
-    let decision = decided(chosen, given, steps.app.live.milliseconds(exchange.began));
+    let decision = decided(chosen, given, steps.live.milliseconds(exchange.began));
     if decision.reason == Reason::BreakerOpen {
         // The service was not asked, but the monolith answers in its place all the same.
         chosen.meters.fallback(decision.reason.as_str());
@@ -170,5 +169,5 @@ fn refused_path(_: PathRefused) -> Failure {
 fn identify(steps: &Steps, exchange: &mut Exchange, trusted: bool) {
     let given = if trusted { exchange.head.fields.get(Name::XRequestId) } else { None };
     exchange.request_id = RequestId::continue_or_make(given, fastrand::u128(..));
-    exchange.trace = steps.app.telemetry.trace(&exchange.head.fields, fastrand::u128(..), fastrand::u64(..));
+    exchange.trace = steps.telemetry.trace(&exchange.head.fields, fastrand::u128(..), fastrand::u64(..));
 }

@@ -163,7 +163,7 @@ pub enum HeadOutcome {
 /// The final head of a response. A status that counts as a failure moves the request to the monolith.
 pub fn response_head(steps: &Steps, exchange: &mut Exchange, head: &ResponseHead, kept: bool) -> HeadOutcome {
     let switches = head.status == StatusCode::SWITCHING_PROTOCOLS;
-    exchange.close |= steps.app.live.is_stopping() && !switches;
+    exchange.close |= steps.live.is_stopping() && !switches;
     let now = Instant::now();
     exchange.attempt.first_byte = exchange.attempt.began.map(|began| now.saturating_duration_since(began));
     if let (Some(side), Some(elapsed)) = (exchange.meter_side(), exchange.attempt.first_byte) {
@@ -302,7 +302,7 @@ fn retry_stale(steps: &Steps, exchange: &mut Exchange) -> bool {
     let first = exchange.attempts < 2;
     if first {
         tell_attempt(steps, exchange, Some(Failure::Reset));
-        steps.app.telemetry.metrics.edge().retry(exchange.upstream_name(), "stale");
+        steps.telemetry.metrics.edge().retry(exchange.upstream_name(), "stale");
         exchange.attempt.anew = true;
     }
     first
@@ -315,7 +315,7 @@ fn try_another(steps: &Steps, exchange: &mut Exchange, failure: Failure) -> bool
     let pool = exchange.generation.pool(exchange.target);
     let possible = exchange.tried.len() < MOST_ATTEMPTS && pool.has_other(&exchange.tried) && pool.may_retry();
     if possible {
-        steps.app.telemetry.metrics.edge().retry(&pool.spec().name, failure.kind());
+        steps.telemetry.metrics.edge().retry(&pool.spec().name, failure.kind());
         exchange.attempt.lease = None;
     }
     possible
@@ -376,7 +376,7 @@ fn service_failed(steps: &Steps, exchange: &Exchange) {
     let Some(fallback) = route.policy.fallback.as_ref().filter(|_| exchange.side == Some(Side::Service)) else {
         return;
     };
-    let now = steps.app.live.milliseconds(Instant::now());
+    let now = steps.live.milliseconds(Instant::now());
     if route.state.breaker.failed(now, fallback.breaker_failures, fallback.breaker_open) == Breakage::Opened {
         route.meters.breaker_open(true);
         tracing::warn!(

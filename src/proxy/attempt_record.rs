@@ -12,7 +12,7 @@ pub fn tell_attempt(steps: &Steps, exchange: &mut Exchange, failure: Option<Fail
     };
     exchange.attempt.told = true;
     let call = exchange.route().route.as_ref().and_then(|route| route.call.as_deref());
-    steps.app.telemetry.emit_attempt(&AttemptRecord {
+    steps.telemetry.emit_attempt(&AttemptRecord {
         trace: &exchange.attempt_trace(),
         method: exchange.head.method.as_str(),
         callee: CalleeRecord::of(&exchange.generation.pool(exchange.target).spec().target, call),

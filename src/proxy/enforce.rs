@@ -31,7 +31,7 @@ pub fn enforce(steps: &Steps, exchange: &mut Exchange, asked: &RouteAccess, pref
 fn take_token(steps: &Steps, exchange: &mut Exchange, asked: &RouteAccess) -> Result<(), Failure> {
     let Some(limit) = &asked.rate else { return Ok(()) };
     let rate = limit.budget.as_ref().map_or(limit.rate, |budget| budget.take(limit.rate));
-    let limiter = &steps.app.access.limiter;
+    let limiter = &steps.access.limiter;
     let headers = &exchange.head.fields;
     let named = match &limit.key {
         RateKey::Ip => None,
@@ -41,7 +41,7 @@ fn take_token(steps: &Steps, exchange: &mut Exchange, asked: &RouteAccess) -> Re
     let address = client_unit(exchange.client.unwrap_or(NOWHERE));
     // Without the header or cookie, the key is the client's address: leaving it out must not lift the limit.
     let bucket = limiter.key(exchange.route().name(), named.unwrap_or(&address));
-    let status = match limiter.check(bucket, rate, steps.app.live.uptime(Instant::now())) {
+    let status = match limiter.check(bucket, rate, steps.live.uptime(Instant::now())) {
         Admission::Allowed { remaining, reset } => {
             RateLimitStatus { burst: rate.burst(), remaining, reset, limited: false }
         }

@@ -98,7 +98,7 @@ pub fn settle(steps: &Steps, exchange: &mut Exchange) {
         count_for_gate(steps, gate, exchange, result.as_http(), now);
     }
     if let Some(reason) = exchange.failure.and_then(Failure::refused) {
-        steps.app.telemetry.metrics.edge().refused(reason);
+        steps.telemetry.metrics.edge().refused(reason);
     }
     if exchange.failure == Some(Failure::ClientGone) {
         route.meters.client_abort();
@@ -107,7 +107,7 @@ pub fn settle(steps: &Steps, exchange: &mut Exchange) {
         learn(steps, exchange, exchange.status, total);
     }
     tell_attempt(steps, exchange, exchange.failure);
-    if steps.app.telemetry.is_heard(&exchange.trace) {
+    if steps.telemetry.is_heard(&exchange.trace) {
         record(steps, exchange, result.as_grpc(), total);
     }
     exchange.in_flight = None;
@@ -117,7 +117,7 @@ pub fn settle(steps: &Steps, exchange: &mut Exchange) {
 
 /// The inventory learns from what an upstream answered, the monolith or a service.
 fn learn(steps: &Steps, exchange: &Exchange, status: u16, total: Duration) {
-    let recorded = steps.app.learner.observe(|| Answered {
+    let recorded = steps.learner.observe(|| Answered {
         head: &exchange.head,
         client: exchange.client.as_ref(),
         status,
@@ -135,7 +135,7 @@ fn learn(steps: &Steps, exchange: &Exchange, status: u16, total: Duration) {
 fn count_for_gate(steps: &Steps, gate: &GateCounters, exchange: &Exchange, status: u16, now: Instant) {
     let bucket = match exchange.decision.reason {
         Reason::Bucket(bucket) | Reason::NoUnit(bucket) => bucket,
-        Reason::BreakerOpen => return gate.breaker_was_open(steps.app.live.milliseconds(now) / 1000),
+        Reason::BreakerOpen => return gate.breaker_was_open(steps.live.milliseconds(now) / 1000),
         Reason::Stage if exchange.dial_stage() == Stage::Shadow => {
             // All clients are on the monolith's side; its time is the one that copies are compared with.
             Bucket(0)
@@ -175,7 +175,7 @@ fn record(steps: &Steps, exchange: &Exchange, grpc: Option<GrpcStatus>, total: D
     let route = exchange.route();
     let lease = exchange.attempt.lease.as_ref();
     let began_after = exchange.attempt.began.map(|began| began.saturating_duration_since(exchange.began));
-    steps.app.telemetry.emit(&ExchangeRecord {
+    steps.telemetry.emit(&ExchangeRecord {
         method: head.method.as_str(),
         scheme: if exchange.secure { "https" } else { "http" },
         path: head.path(),

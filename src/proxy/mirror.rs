@@ -34,7 +34,7 @@ pub fn begin(steps: &Steps, exchange: &mut Exchange) {
         CopyDecision::To(upstream) => upstream,
     };
     let length = if let Framing::Length(length) = exchange.framing { Some(length) } else { None };
-    let ordered = steps.app.shadow.order(&copies, length, || {
+    let ordered = steps.shadow.order(&copies, length, || {
         let service = exchange.route().policy.service.unwrap_or(upstream);
         let target = Target {
             upstream,
@@ -115,7 +115,7 @@ pub fn end(exchange: &mut Exchange, whole: bool) {
 
 fn send(steps: &Steps, exchange: &mut Exchange) {
     let Some(job) = exchange.mirror.job.take() else { return };
-    match steps.app.shadow.send(job) {
+    match steps.shadow.send(job) {
         Ok(()) => exchange.mirror.became = Some("sent"),
         Err(why) => give_up(exchange, why),
     }

@@ -4,7 +4,6 @@
 mod access;
 mod admit;
 mod again;
-mod app;
 mod attempt;
 mod attempt_record;
 mod body;
@@ -47,7 +46,6 @@ mod tunnel;
 
 pub use access::Access;
 pub use again::{NotAgain, again};
-pub use app::App;
 pub use client_end::ClientEnd;
 pub use driver::{refuse, serve};
 pub use exchange::{Arrival, Exchange};
@@ -68,13 +66,22 @@ use tokio::sync::watch;
 use crate::client::ConnectError;
 use crate::guard;
 use crate::guard::identity::{ClientIdentity, Unidentified};
+use crate::learn::Learner;
+use crate::live::{InForce, Live};
 use crate::message::{Piece, RequestHead, ResponseHead};
+use crate::shadow::ShadowTraffic;
+use crate::telemetry::Telemetry;
 use attempt::{Failed, HeadOutcome, Next};
 use panic::{Step, caught};
 
 /// The state that all requests share.
 pub struct Steps {
-    pub app: Arc<App>,
+    pub in_force: Arc<InForce<Generation>>,
+    pub live: Arc<Live>,
+    pub access: Arc<Access>,
+    pub telemetry: Arc<Telemetry>,
+    pub shadow: Arc<ShadowTraffic>,
+    pub learner: Arc<Learner>,
     /// Bodies that wait on disk.
     pub disk: Arc<Disk>,
     /// Tells tunnels that the server goes.

@@ -45,7 +45,7 @@ pub(super) fn caught<T>(
     };
     catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| {
         let route = exchange.route().name();
-        steps.app.telemetry.emit_panic(&PanicRecord { place: &format!("{step:?}"), route, panic: &*panic });
+        steps.telemetry.emit_panic(&PanicRecord { place: &format!("{step:?}"), route, panic: &*panic });
         // Neither side's fault, and never a reason to ask another endpoint.
         Err(Failure::Internal)
     })

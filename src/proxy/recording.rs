@@ -26,7 +26,7 @@ pub fn record(steps: &Steps, exchange: &Exchange, weight: u32) {
         bucket: bucket(&policy.cohort, &unit.value).0,
         hash: xxhash_rust::xxh3::xxh3_64(&unit.value),
     });
-    let asked = steps.app.learner.asked();
+    let asked = steps.learner.asked();
     let request = RecordedRequest {
         minute: now(),
         method: facts.method.to_string(),
@@ -38,5 +38,5 @@ pub fn record(steps: &Steps, exchange: &Exchange, weight: u32) {
         unit,
         weight,
     };
-    steps.app.learner.record(request, Arc::clone(asked.words()));
+    steps.learner.record(request, Arc::clone(asked.words()));
 }

@@ -75,7 +75,7 @@ impl Tunnel {
             if self.frames.is_some() && !leaving {
                 leaving = told.as_mut().poll(cx).is_ready();
             }
-            let stopping = steps.app.live.is_stopping();
+            let stopping = steps.live.is_stopping();
             if let Poll::Ready(ended) = self.poll(cx, socket, leaving, stopping) {
                 return Poll::Ready(ended);
             }

@@ -45,12 +45,14 @@ use std::time::Duration;
 use jiff::Timestamp;
 use parking_lot::Mutex;
 
+use crate::app::App;
+use crate::client::background;
 use crate::compile::{Changes, Compiled, Snapshot, TlsSettings, compile_all};
 use crate::diagnostic::{Code, Diagnostic, Diagnostics, Entry, Sources, report_all};
 use crate::gate::{Journal, LeftRoutes};
 use crate::live::{AdminKeys, BadToken, Held};
 use crate::migration::dial::By;
-use crate::proxy::{App, Generation};
+use crate::proxy::Generation;
 use crate::route::SecretSource;
 use crate::shadow::lower_priority;
 use crate::telemetry;
@@ -360,7 +362,7 @@ impl Reloader {
     /// Waits for the last request of an old generation: freeing a hundred thousand routes would keep its thread's other requests
     /// waiting.
     fn let_go(&self, old: Arc<Generation>) {
-        self.app.control.spawn(async move {
+        self.app.control.spawn(background::task(async move {
             while Arc::strong_count(&old) > 1 {
                 tokio::time::sleep(LOOK_AT_OLD).await;
             }
@@ -370,7 +372,7 @@ impl Reloader {
             };
             // Without a thread it is freed here, where it would otherwise be.
             drop(thread::Builder::new().name("reload".to_owned()).spawn(free));
-        });
+        }));
     }
 
     /// Forgets routes and upstreams of older generations alone. Their last requests still hold, and count into, what they began with.

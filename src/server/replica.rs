@@ -6,11 +6,13 @@ use std::time::{Duration, Instant};
 
 use tokio::runtime::Handle;
 
+use crate::app::App;
+use crate::client::background;
 use crate::compile::Snapshot;
 use crate::fleet::{AskedRate, Fleet, FleetError, FleetRole, NotWrittenToFleet};
 use crate::gate::{GateMove, NotMade};
 use crate::migration::dial::By;
-use crate::proxy::{Access, App};
+use crate::proxy::Access;
 use crate::reload::{self, NotMoved, Reloader};
 use crate::store::Store;
 use crate::telemetry::Meters;
@@ -37,7 +39,7 @@ pub(super) fn begin(app: &App, reloader: &Arc<Reloader>, first: Duration) {
     if let Some(fleet) = &app.fleet {
         let follower: Weak<Reloader> = Arc::downgrade(reloader);
         fleet.start(follower, first);
-        app.control.spawn(share_rates(Arc::clone(fleet), Arc::clone(&app.access)));
+        app.control.spawn(background::task(share_rates(Arc::clone(fleet), Arc::clone(&app.access))));
     }
 }
 

@@ -12,10 +12,10 @@ use tokio::sync::watch;
 use super::drain::{Drained, drain};
 use super::hand_over::{Stays, hand_over};
 use super::replica;
+use crate::app::App;
 use crate::compile::Snapshot;
 use crate::gate::Gates;
 use crate::listener::Connections;
-use crate::proxy::App;
 use crate::reload::Reloader;
 
 /// Time to finish a half-sent frame, send Close and receive the peer's.

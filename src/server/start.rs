@@ -23,7 +23,8 @@ use super::replica;
 use super::running::Running;
 use super::start_error::StartError;
 use crate::admin;
-use crate::client::pipe;
+use crate::app::App;
+use crate::client::{background, pipe};
 use crate::compile::{ServerSettings, Snapshot};
 use crate::console::Console;
 use crate::diagnostic::{Code, Diagnostic};
@@ -33,7 +34,7 @@ use crate::listener::tls::{ListenerTls, TlsError};
 use crate::listener::{Connections, HttpListener, Threads};
 use crate::live::{AdminKeys, InForce, Live, is_kept_pressed, private_folder};
 use crate::notify::Notifier;
-use crate::proxy::{Access, App, Generation, Steps};
+use crate::proxy::{Access, Generation, Steps};
 use crate::reload::{ConfigSource, Reloader, Unusable};
 use crate::shadow::{self, ShadowTraffic};
 use crate::store::Store;
@@ -76,12 +77,12 @@ pub fn start(start: Start, control: &Handle) -> Result<Running, StartError> {
     let (stop, stopping) = watch::channel(false);
     if let Some(fleet) = app.fleet.clone().filter(|fleet| fleet.is_sealing()) {
         let certificates = tls.as_ref().map(|tls| Arc::clone(tls.certificates()));
-        control.spawn(acme::answer(fleet, Arc::clone(&app.live), certificates));
+        control.spawn(background::task(acme::answer(fleet, Arc::clone(&app.live), certificates)));
     }
     if let Some(tls) = &tls {
         keep_certificates(&app, &server, tls, &reloader, &stopping);
     }
-    control.spawn(Arc::clone(&reloader).watch_certificates());
+    control.spawn(background::task(Arc::clone(&reloader).watch_certificates()));
 
     let threads = match server.threads {
         0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
@@ -109,15 +110,20 @@ pub fn start(start: Start, control: &Handle) -> Result<Running, StartError> {
     pipe::allow(usize::try_from(shares.pipes).unwrap_or(usize::MAX));
     let connections = Arc::new(Connections::new(shares.clients));
     let steps = Steps {
-        app: Arc::clone(&app),
+        in_force: Arc::clone(&app.in_force),
+        live: Arc::clone(&app.live),
+        access: Arc::clone(&app.access),
+        telemetry: Arc::clone(&app.telemetry),
+        shadow: Arc::clone(&app.shadow),
+        learner: Arc::clone(&app.learner),
         disk: Arc::default(),
         going_away: connections.going_away().clone(),
         idle: idle_each(shares.idle, threads),
     };
     serve_clients(steps, &connections, (&server, &sockets, tls), (&data, threads), &accept_loops);
     gates.start(replica::moves_by(&reloader));
-    control.spawn(Arc::clone(&reloader).watch_file());
-    control.spawn(look_now_and_then(Arc::clone(&app.telemetry)));
+    control.spawn(background::task(Arc::clone(&reloader).watch_file()));
+    control.spawn(background::task(look_now_and_then(Arc::clone(&app.telemetry))));
     ready.store(true, Ordering::Release);
     inheritance.serves();
     let Sockets { plain: listeners, encrypted: tls_listeners, admin, fds, .. } = sockets;
@@ -178,7 +184,7 @@ fn shared(snapshot: Snapshot, admin: SocketAddr, copies: &Handle, control: &Hand
     let fleet =
         replica::join(&first.snapshot, &admin.to_string(), &store, &metrics, control).map_err(StartError::Fleet)?;
     Ok(Arc::new(App {
-        in_force: InForce::new(Arc::new(first)),
+        in_force: Arc::new(InForce::new(Arc::new(first))),
         live,
         access,
         admin_keys: AdminKeys::default(),
@@ -220,7 +226,7 @@ fn keep_certificates(
     }
     let (orders, ordered) = watch::channel(server.tls.acme.clone());
     let kept = (server.state_dir.clone(), Arc::clone(tls.certificates()), Arc::clone(&app.live));
-    app.control.spawn(acme::run(ordered, stopping.clone(), kept, app.fleet.clone()));
+    app.control.spawn(background::task(acme::run(ordered, stopping.clone(), kept, app.fleet.clone())));
     let metrics = Arc::clone(&app.telemetry.metrics);
     tls.certificates().when_changed(move |expiries| metrics.edge().certificates(expiries));
     let tls = Arc::clone(tls);

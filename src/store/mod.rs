@@ -26,6 +26,8 @@ use std::sync::atomic::{AtomicBool, Ordering::AcqRel};
 use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
 use std::time::Duration;
 
+use parking_lot::Mutex;
+
 pub use endpoints::KnownEndpoint;
 pub use error::StoreError;
 pub use evidence::EvidenceRow;
@@ -89,23 +91,31 @@ impl Store {
         &self,
         work: impl FnOnce(&mut Database) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let (reply, answer) = sync_channel(1);
+        let answer = Arc::new(Mutex::new(Err(StoreError::Closed)));
+        let place = Arc::clone(&answer);
+        self.wait_for(Box::new(move |database| *place.lock() = work(database)))?;
+        std::mem::replace(&mut *answer.lock(), Err(StoreError::Closed))
+    }
+
+    fn wait_for(&self, work: Job) -> Result<(), StoreError> {
+        let (done, answer) = sync_channel(1);
         let taken = Arc::new(AtomicBool::new(false));
         let begins = Arc::clone(&taken);
         let job: Job = Box::new(move |database| {
             if !begins.swap(true, AcqRel) {
+                work(database);
                 // An error means that the caller is gone.
-                drop(reply.send(work(database)));
+                let _ = done.send(());
             }
         });
         self.jobs.try_send(job).map_err(|_| StoreError::Slow)?;
         let closed = |_| StoreError::Closed;
         match answer.recv_timeout(TURN) {
-            Ok(result) => result,
+            Ok(()) => Ok(()),
             Err(RecvTimeoutError::Disconnected) => Err(StoreError::Closed),
             Err(RecvTimeoutError::Timeout) if !taken.swap(true, AcqRel) => Err(StoreError::Slow),
             // It has begun, and may be written already: only the answer tells.
-            Err(RecvTimeoutError::Timeout) => answer.recv().map_err(closed)?,
+            Err(RecvTimeoutError::Timeout) => answer.recv().map_err(closed),
         }
     }
 

@@ -17,8 +17,6 @@ use std::time::{Duration, Instant, SystemTime};
 pub use access_log::AccessLogger;
 use cloud_events::CloudEvents;
 pub use events::{Event, EventFilter, Events, Heard, NoStatus, StatusFilter, Watcher};
-#[cfg(test)]
-pub(crate) use metrics::tests::promtool;
 pub use metrics::{
     DEFAULT_BUCKETS, EdgeMeters, EndpointCounts, FieldKind, GateShown, InFlight, LONGEST_WINDOW, Meters, Moved,
     QueueMeters, RouteLabels, RouteMeters, RouteSummary, SideSummary, UNMATCHED, UpstreamMeters, WantedShare,

@@ -19,6 +19,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::AbortHandle;
 
 use super::{BrokerTls, Bus, BusState, CALL_ID_STACK, CallContext, Heard, Publish, arguments, texts};
+use crate::client::background;
 use crate::endpoint::NamekoSpec;
 
 /// The broker removes the reply queue this long after its connection is gone.
@@ -122,8 +123,11 @@ impl Session {
         if let Some(target) = target.upgrade() {
             target.stands(BusState::Open(None));
         }
-        let mut watch =
-            tokio::spawn(watch_consumers(self.connection.clone(), spec.service.clone(), Weak::clone(target)));
+        let mut watch = tokio::spawn(background::task(watch_consumers(
+            self.connection.clone(),
+            spec.service.clone(),
+            Weak::clone(target),
+        )));
         let _watch = Aborted(watch.abort_handle());
         let connection = self.connection.clone();
         let failure = connection.listen_network_io_failure();

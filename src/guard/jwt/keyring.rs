@@ -11,6 +11,7 @@ use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
 
 use super::{KeySource, Keys, KeysError};
+use crate::client::background;
 use crate::live::read_secret_file;
 use crate::route::{JwtKeys, SecretSource};
 
@@ -92,11 +93,11 @@ fn begin(named: &JwtKeys) -> Kept {
             };
             let source = Arc::new(KeySource::new(read));
             let (kept, url) = (Arc::clone(&source), url.clone());
-            let keeper = Handle::current().spawn(async move {
+            let keeper = Handle::current().spawn(background::task(async move {
                 let failed =
                     |error: &super::JwksError| tracing::warn!(%url, %error, "keys for tokens were not fetched");
                 kept.keep_fresh(FETCH_EVERY, failed).await;
-            });
+            }));
             Kept { set: Arc::new(KeySet { source: Source::Url(source) }), keeper: Some(keeper.abort_handle()) }
         }
         JwtKeys::File(path) => file(path, Keys::from_jwks),
@@ -121,7 +122,7 @@ fn file(path: &Path, reading: Reading) -> Kept {
     let mut seen = Vec::new();
     let first = look(path, reading, &mut seen);
     let set = Arc::new(KeySet { source: Source::File(ArcSwapOption::new(first.map(Arc::new))) });
-    let keeper = Handle::current().spawn(watch(Arc::clone(&set), path.to_owned(), reading, seen));
+    let keeper = Handle::current().spawn(background::task(watch(Arc::clone(&set), path.to_owned(), reading, seen)));
     Kept { set, keeper: Some(keeper.abort_handle()) }
 }
 

@@ -1,13 +1,15 @@
 //! The page as Prometheus reads it.
 
-use std::io::Write as _;
-use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
 use http::Method;
 
+use promtool::promtool;
+
 use super::*;
 use crate::migration::Stage;
+
+mod promtool;
 
 fn labels(route: &str, stage: Stage, service: f64) -> RouteLabels<'_> {
     let sides = vec![
@@ -63,24 +65,6 @@ fn busy() -> Arc<Meters> {
     edge.config_reload("applied");
     edge.log_lines_dropped(2);
     metrics
-}
-
-/// How `promtool check metrics` ends for this page, and what it says; `None`: it is not here, which CI does not let pass.
-pub(crate) fn promtool(page: &[u8]) -> Option<(Output, String)> {
-    let child = Command::new("promtool")
-        .args(["check", "metrics"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn();
-    let Ok(mut promtool) = child else {
-        assert!(std::env::var_os("CI").is_none(), "promtool is needed: it comes with the package `prometheus`");
-        return None;
-    };
-    promtool.stdin.take().unwrap().write_all(page).unwrap();
-    let output = promtool.wait_with_output().unwrap();
-    let said = String::from_utf8_lossy(&output.stderr).into_owned() + &String::from_utf8_lossy(&output.stdout);
-    Some((output, said))
 }
 
 #[test]

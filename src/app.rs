@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use tokio::runtime::Handle;
 
-use super::{Access, Generation};
 use crate::fleet::Fleet;
 use crate::learn::Learner;
 use crate::live::{AdminKeys, InForce, Live};
 use crate::notify::Notifier;
+use crate::proxy::{Access, Generation};
 use crate::shadow::ShadowTraffic;
 use crate::store::Store;
 use crate::telemetry::Telemetry;
@@ -16,7 +16,7 @@ use crate::upstream::Upstreams;
 
 /// One handle instead of an `Arc` for each part in every constructor.
 pub struct App {
-    pub in_force: InForce<Generation>,
+    pub in_force: Arc<InForce<Generation>>,
     pub live: Arc<Live>,
     pub access: Arc<Access>,
     pub admin_keys: AdminKeys,
