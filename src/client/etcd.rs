@@ -167,6 +167,7 @@ impl EtcdClient {
     }
 
     /// The same, trusted in another way than by the authorities of this machine, as this user, and with this patience.
+    #[must_use]
     pub fn with(mut self, trust: Option<Arc<ClientConfig>>, login: Option<EtcdLogin>, patience: Duration) -> Self {
         self.trust = trust;
         self.login = login;
