@@ -17,7 +17,7 @@ use crate::diagnostic::plural;
 use crate::learn::{Recorded, read_recorded};
 use crate::plan::{DialNow, PlanReport, PlanTraffic, PlannedRoute, number, plan};
 use crate::reload::ConfigSource;
-use crate::route::{Condition, ConditionKind};
+use crate::route::{Condition, ConditionKind, ConditionOn};
 use crate::store::{KeptDial, Store};
 
 /// Lines about requests that are not recorded yet; the rest is counted.
@@ -152,18 +152,19 @@ fn asking_text(old: &Snapshot, new: &Snapshot) -> String {
     let mut text = String::from("[monolith]\nurl = \"http://127.0.0.1:1\"\n");
     for (number, route) in new.routes.iter().enumerate() {
         let rule = &route.rule;
-        let tables = [("headers", &rule.headers), ("cookies", &rule.cookies), ("query", &rule.query)];
         let paths: Vec<&str> =
             rule.paths.iter().map(crate::route::Template::as_str).filter(|path| !known.contains(path)).collect();
-        if paths.is_empty() && tables.iter().all(|(_, conditions)| conditions.is_empty()) {
+        if paths.is_empty() && rule.conditions.is_empty() {
             continue;
         }
         let paths: Vec<String> = paths.into_iter().map(quoted).collect();
         let paths = if paths.is_empty() { "\"/\"".to_owned() } else { paths.join(", ") };
         let _ = write!(text, "[routes.r{number}]\nhost = \"r{number}\"\npath = [{paths}]\nstage = \"monolith\"\n");
-        for (table, conditions) in tables.into_iter().filter(|(_, conditions)| !conditions.is_empty()) {
-            let conditions: Vec<String> = conditions.iter().map(asked_condition).collect();
-            let _ = writeln!(text, "{table} = {{ {} }}", conditions.join(", "));
+        for on in ConditionOn::ALL {
+            let conditions: Vec<String> = rule.conditions_on(on).map(asked_condition).collect();
+            if !conditions.is_empty() {
+                let _ = writeln!(text, "{} = {{ {} }}", on.key(), conditions.join(", "));
+            }
         }
     }
     text

@@ -11,7 +11,7 @@ use super::snapshot::Snapshot;
 use crate::compile::Route;
 use crate::endpoint::{Timeouts, UpstreamId, UpstreamSpec};
 use crate::migration::{Fallback, Policy, Variant};
-use crate::route::{IdentityRules, Rule};
+use crate::route::{ConditionOn, IdentityRules, Rule};
 
 /// The routes that differ between two files, by name.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -129,17 +129,17 @@ pub fn altered_keys((old, was): (&Snapshot, &Route), (new, is): (&Snapshot, &Rou
 }
 
 fn altered_in_rule(was: &Rule, is: &Rule) -> Vec<&'static str> {
-    let Rule { host, paths, methods, headers, cookies, query, priority } = was;
-    those_that_differ([
+    let Rule { host, paths, methods, conditions: _, priority } = was;
+    let differ = |on: &ConditionOn| !was.conditions_on(*on).eq(is.conditions_on(*on));
+    let mut keys: Vec<_> = those_that_differ([
         (*host != is.host, "host"),
         (*paths != is.paths, "path"),
         (*methods != is.methods, "methods"),
-        (*headers != is.headers, "headers"),
-        (*cookies != is.cookies, "cookies"),
-        (*query != is.query, "query"),
-        (*priority != is.priority, "priority"),
     ])
-    .collect()
+    .collect();
+    keys.extend(ConditionOn::ALL.into_iter().filter(differ).map(ConditionOn::key));
+    keys.extend((*priority != is.priority).then_some("priority"));
+    keys
 }
 
 fn altered_in_policy((old, was): (&Snapshot, &Policy), (new, is): (&Snapshot, &Policy)) -> Vec<&'static str> {

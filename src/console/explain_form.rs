@@ -3,7 +3,7 @@
 use super::form::Form;
 use crate::message::percent_encoded;
 use crate::proxy::{ExplainError, ExplainRequest};
-use crate::route::{Condition, ConditionKind, HostPattern, Rule, Segment, Template};
+use crate::route::{ConditionKind, ConditionOn, HostPattern, Rule, Segment, Template};
 
 /// The value in the place of a parameter.
 const VALUE: &str = "1";
@@ -52,13 +52,15 @@ impl ExplainQuestion {
             HostPattern::Exact(host) => format!("http://{host}"),
             HostPattern::Wildcard(rest) => format!("http://any{rest}"),
         };
-        let query = written(&rule.query, |name, value| format!("{}={}", percent_encoded(name), percent_encoded(value)));
+        let query = written(rule, ConditionOn::Query, |name, value| {
+            format!("{}={}", percent_encoded(name), percent_encoded(value))
+        });
         let query = if query.is_empty() { String::new() } else { format!("?{}", query.join("&")) };
         Self {
             method: method.to_owned(),
             url: format!("{host}{path}{query}"),
-            headers: written(&rule.headers, |name, value| format!("{name}: {value}")).join("\n"),
-            cookie: written(&rule.cookies, |name, value| format!("{name}={value}")).join("; "),
+            headers: written(rule, ConditionOn::Header, |name, value| format!("{name}: {value}")).join("\n"),
+            cookie: written(rule, ConditionOn::Cookie, |name, value| format!("{name}={value}")).join("; "),
             client: String::new(),
         }
     }
@@ -97,14 +99,14 @@ fn path(template: &Template) -> String {
 }
 
 /// The conditions that ask for something.
-fn written(conditions: &[Condition], one: impl Fn(&str, &str) -> String) -> Vec<String> {
+fn written(rule: &Rule, on: ConditionOn, one: impl Fn(&str, &str) -> String) -> Vec<String> {
     let value = |kind: &ConditionKind| match kind {
         ConditionKind::Equal(value) => Some(value.to_string()),
         ConditionKind::Present => Some(VALUE.to_owned()),
         ConditionKind::Regex(regex) => Some(regex.as_str().to_owned()),
         ConditionKind::Absent => None,
     };
-    conditions.iter().filter_map(|condition| Some(one(&condition.name, &value(&condition.kind)?))).collect()
+    rule.conditions_on(on).filter_map(|condition| Some(one(&condition.name, &value(&condition.kind)?))).collect()
 }
 
 #[cfg(test)]

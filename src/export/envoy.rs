@@ -4,12 +4,12 @@ use serde_json::{Value, json};
 
 use super::left_out::used;
 use super::pattern::{self, Captures};
-use super::rules::{ConditionSource, ExportRule, Guard, Share, host_for};
+use super::rules::{ExportRule, Guard, Share, host_for};
 use super::{ExportTarget, forgeable};
 use crate::compile::{Network, Snapshot};
 use crate::endpoint::{Address, Balance, HealthCheck, HttpVersions, Source, UpstreamId, UpstreamSpec, Verify};
 use crate::migration::{ISSUED_COOKIE, UnitSource};
-use crate::route::{Condition, ConditionKind, PathRewrite, Segment, Template};
+use crate::route::{Condition, ConditionKind, ConditionOn, PathRewrite, Segment, Template};
 
 pub(super) const NOTES: &[&str] = &[
     "the monolith, too, gets the path in Envoy's normal form",
@@ -168,11 +168,11 @@ fn route(snapshot: &Snapshot, rule: &ExportRule<'_>) -> Vec<Value> {
             headers.push(asked(&host));
         }
         let mut query_parameters = Vec::new();
-        for (source, condition) in rule.conditions() {
-            match source {
-                ConditionSource::Header => headers.push(header(condition)),
-                ConditionSource::Cookie => headers.push(cookie(condition)),
-                ConditionSource::Query => query_parameters.push(query(condition)),
+        for condition in rule.conditions() {
+            match condition.on {
+                ConditionOn::Header => headers.push(header(condition)),
+                ConditionOn::Cookie => headers.push(cookie(condition)),
+                ConditionOn::Query => query_parameters.push(query(condition)),
             }
         }
         let mut matched = path(snapshot, rule);

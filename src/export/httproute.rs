@@ -6,11 +6,11 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::pattern::{self, Captures};
-use super::rules::{ConditionSource, Edits, ExportRule, STANDARD_METHODS, host_for, ordered};
+use super::rules::{Edits, ExportRule, STANDARD_METHODS, host_for, ordered};
 use super::{ExportTarget, forgeable};
 use crate::compile::Snapshot;
 use crate::endpoint::{Address, Source, UpstreamId};
-use crate::route::{Condition, ConditionKind, HostPattern, PathPiece, Segment, Template};
+use crate::route::{Condition, ConditionKind, ConditionOn, HostPattern, PathPiece, Segment, Template};
 
 pub(super) const NOTES: &[&str] = &[
     "the Gateway and the Services of these names have to exist; forwarding headers are the gateway's own",
@@ -147,15 +147,15 @@ fn one(snapshot: &Snapshot, rule: &ExportRule<'_>) -> Value {
             json!({"type": "RegularExpression", "value": pattern::path(rule.template, snapshot.matching, Captures::None, None)})
         }
     };
-    let pairs = |wanted: ConditionSource| -> Vec<Value> {
-        let own = rule.conditions().filter(|(source, _)| *source == wanted);
-        let pair = |(_, condition): (_, &Condition)| match &condition.kind {
+    let pairs = |wanted: ConditionOn| -> Vec<Value> {
+        let own = rule.conditions().filter(|condition| condition.on == wanted);
+        let pair = |condition: &Condition| match &condition.kind {
             ConditionKind::Equal(value) => Some(json!({"name": condition.name, "value": value})),
             _ => None,
         };
         own.filter_map(pair).collect()
     };
-    let (headers, query) = (pairs(ConditionSource::Header), pairs(ConditionSource::Query));
+    let (headers, query) = (pairs(ConditionOn::Header), pairs(ConditionOn::Query));
     let matched = |method: Option<&str>, announced: Option<&str>| {
         let mut headers = headers.clone();
         if let Some(announced) = announced {
@@ -318,7 +318,8 @@ fn standard(first: &ExportRule<'_>, second: &ExportRule<'_>) -> Option<Ordering>
     };
     let rank = |rule: &ExportRule<'_>| {
         let own = &rule.route.rule;
-        (own.methods.is_some(), own.headers.len(), own.query.len())
+        let count = |on| own.conditions_on(on).count();
+        (own.methods.is_some(), count(ConditionOn::Header), count(ConditionOn::Query))
     };
     Some(path.then_with(|| rank(second).cmp(&rank(first))))
 }

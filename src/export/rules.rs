@@ -6,7 +6,7 @@ use crate::compile::{Network, ProxyProtocol, Route, Snapshot};
 use crate::endpoint::UpstreamId;
 use crate::message::{FORGEABLE_NAMES, is_of_forgeable_family};
 use crate::migration::{Answers, Fallback, Percent};
-use crate::route::{Condition, ConditionKind, HeaderEdits, PathRewrite, Precedence, Redirect, Template};
+use crate::route::{Condition, ConditionKind, ConditionOn, HeaderEdits, PathRewrite, Precedence, Redirect, Template};
 
 /// The methods that an `HTTPRoute` may name.
 pub(super) const STANDARD_METHODS: &[&str] =
@@ -30,14 +30,6 @@ pub(super) enum Guard<'a> {
     Networks(&'a [Network]),
     /// No client: what guards it cannot be written.
     Closed,
-}
-
-/// Where a condition looks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum ConditionSource {
-    Header,
-    Cookie,
-    Query,
 }
 
 /// One of those that answer a route's requests, and for how many of the 10 000 buckets.
@@ -116,9 +108,9 @@ impl<'a> ExportRule<'a> {
     }
 
     /// The conditions that the target can ask about.
-    pub(super) fn conditions(&self) -> impl Iterator<Item = (ConditionSource, &'a Condition)> {
+    pub(super) fn conditions(&self) -> impl Iterator<Item = &'a Condition> {
         let target = self.target;
-        all_conditions(self.route).filter(move |(source, condition)| can_ask(target, *source, condition))
+        self.route.rule.conditions.iter().filter(move |condition| can_ask(target, condition))
     }
 
     /// Whether the target has a rule for it. Without its conditions it would take requests of other routes; a guarded route does,
@@ -156,43 +148,34 @@ impl<'a> ExportRule<'a> {
     }
 }
 
-/// A route's conditions; headers first.
-fn all_conditions(route: &Route) -> impl Iterator<Item = (ConditionSource, &Condition)> {
-    let own = &route.rule;
-    let headers = own.headers.iter().map(|condition| (ConditionSource::Header, condition));
-    let cookies = own.cookies.iter().map(|condition| (ConditionSource::Cookie, condition));
-    let query = own.query.iter().map(|condition| (ConditionSource::Query, condition));
-    headers.chain(cookies).chain(query)
-}
-
 /// Whether a condition means the same to the target as it does here.
-pub(super) fn can_ask(target: ExportTarget, source: ConditionSource, condition: &Condition) -> bool {
-    if source == ConditionSource::Header && is_unseen(target, &condition.name) {
+pub(super) fn can_ask(target: ExportTarget, condition: &Condition) -> bool {
+    if condition.on == ConditionOn::Header && is_unseen(target, &condition.name) {
         return false;
     }
     if target == ExportTarget::HttpRoute {
         let equal = matches!(&condition.kind, ConditionKind::Equal(value) if !value.is_empty());
-        return source != ConditionSource::Cookie && equal;
+        return condition.on != ConditionOn::Cookie && equal;
     }
     let envoy = target == ExportTarget::Envoy;
     match &condition.kind {
         // nginx drops such headers, and its variables do not tell `_` from `-`.
-        _ if target == ExportTarget::Nginx && source == ConditionSource::Header && condition.name.contains('_') => {
+        _ if target == ExportTarget::Nginx && condition.on == ConditionOn::Header && condition.name.contains('_') => {
             false
         }
         // nginx cannot tell an empty header from none.
-        ConditionKind::Equal(value) if target == ExportTarget::Nginx && source == ConditionSource::Header => {
+        ConditionKind::Equal(value) if target == ExportTarget::Nginx && condition.on == ConditionOn::Header => {
             !value.is_empty()
         }
         ConditionKind::Regex(regex) if !is_portable(regex.as_str()) => false,
         // Its maps ask an empty value nothing.
         ConditionKind::Regex(regex) if target == ExportTarget::Nginx => !regex.is_match(""),
         // It is asked of the whole field.
-        ConditionKind::Regex(regex) if envoy && source == ConditionSource::Cookie => anchors_at_ends(regex.as_str()),
+        ConditionKind::Regex(regex) if envoy && condition.on == ConditionOn::Cookie => anchors_at_ends(regex.as_str()),
         // It would look ahead.
-        ConditionKind::Equal(value) if envoy && source == ConditionSource::Query && looks_escaped(value) => false,
+        ConditionKind::Equal(value) if envoy && condition.on == ConditionOn::Query && looks_escaped(value) => false,
         // Envoy does not decode keys.
-        _ if envoy && source == ConditionSource::Query => !is_encoded(&condition.name),
+        _ if envoy && condition.on == ConditionOn::Query => !is_encoded(&condition.name),
         _ => true,
     }
 }
@@ -226,7 +209,7 @@ fn knows_methods(route: &Route) -> bool {
 
 fn can_match(route: &Route, target: ExportTarget) -> bool {
     let methods = target != ExportTarget::HttpRoute || knows_methods(route);
-    methods && all_conditions(route).all(|(source, condition)| can_ask(target, source, condition))
+    methods && route.rule.conditions.iter().all(|condition| can_ask(target, condition))
 }
 
 /// Clients are known by their addresses alone: no proxy in front of the target is trusted.

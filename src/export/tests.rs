@@ -421,6 +421,7 @@ fn groups_are_numbered_for_what_the_rewrite_uses_and_no_more_than_nine() {
 #[test]
 fn text_of_a_query_is_asked_for_as_it_is_decoded() {
     let condition = |name: &str, value: &str| crate::route::Condition {
+        on: crate::route::ConditionOn::Query,
         name: name.into(),
         kind: crate::route::ConditionKind::Equal(value.into()),
     };

@@ -81,15 +81,8 @@ impl AskedNames {
             for template in &route.rule.paths {
                 words.add(template);
             }
-            let lists = [
-                (ConditionOn::Header, &route.rule.headers),
-                (ConditionOn::Cookie, &route.rule.cookies),
-                (ConditionOn::Query, &route.rule.query),
-            ];
-            for (on, conditions) in lists {
-                for condition in conditions {
-                    names.add(on, &condition.name, &condition.kind);
-                }
+            for condition in &route.rule.conditions {
+                names.add(condition.on, &condition.name, &condition.kind);
             }
         }
         names.words = Arc::new(words);
@@ -155,7 +148,7 @@ impl AskedNames {
     pub fn values(&self, facts: &Facts<'_>) -> Vec<RecordedValue> {
         let mut values = Vec::new();
         for (on, name, kinds) in &self.names {
-            let Some(value) = value(facts, *on, name) else { continue };
+            let Some(value) = on.text(name, facts) else { continue };
             // A token is never kept, whatever a condition makes of it.
             let is_secret = *on == ConditionOn::Cookie || matches!(&**name, "authorization" | "proxy-authorization");
             let named = kinds.iter().any(|kind| match kind {
@@ -171,14 +164,6 @@ impl AskedNames {
             });
         }
         values
-    }
-}
-
-fn value(facts: &Facts<'_>, on: ConditionOn, name: &str) -> Option<String> {
-    match on {
-        ConditionOn::Header => facts.headers.text(name).map(str::to_owned),
-        ConditionOn::Cookie => facts.cookie(name).map(str::to_owned),
-        ConditionOn::Query => facts.query_value(name).map(std::borrow::Cow::into_owned),
     }
 }
 

@@ -30,8 +30,7 @@ impl<'a> Particular<'a> {
         let mut routes = HashMap::<_, Vec<RouteId>>::new();
         for (route, id) in snapshot.routes.iter().zip(0_u32..) {
             let rule = &route.rule;
-            let lists = [&rule.headers, &rule.cookies, &rule.query];
-            if rule.host.takes("") && lists.iter().all(|list| list.is_empty()) {
+            if rule.host.takes("") && rule.conditions.is_empty() {
                 continue;
             }
             for path in &rule.paths {

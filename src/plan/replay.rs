@@ -188,10 +188,7 @@ pub(super) struct NamedValues(HashMap<u64, String>);
 
 impl NamedValues {
     pub(super) fn of(snapshot: &Snapshot) -> Self {
-        let conditions = snapshot.routes.iter().flat_map(|route| {
-            let rule = &route.rule;
-            rule.headers.iter().chain(&rule.cookies).chain(&rule.query)
-        });
+        let conditions = snapshot.routes.iter().flat_map(|route| &route.rule.conditions);
         let values = conditions.filter_map(|condition| match &condition.kind {
             ConditionKind::Equal(text) => Some((xxhash_rust::xxh3::xxh3_64(text.as_bytes()), text.to_string())),
             _ => None,

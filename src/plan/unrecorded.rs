@@ -80,12 +80,7 @@ fn conditions(files: &Files<'_>, recorded: &Recorded, requests: u64) -> Vec<Unre
 fn values_of(snapshot: &Snapshot, on: ConditionOn, name: &str) -> Vec<String> {
     let mut values = vec!["any".to_owned()];
     for route in &snapshot.routes {
-        let conditions = match on {
-            ConditionOn::Header => &route.rule.headers,
-            ConditionOn::Cookie => &route.rule.cookies,
-            ConditionOn::Query => &route.rule.query,
-        };
-        for condition in conditions.iter().filter(|condition| *condition.name == *name) {
+        for condition in route.rule.conditions_on(on).filter(|condition| *condition.name == *name) {
             match &condition.kind {
                 ConditionKind::Equal(text) => values.push(text.to_string()),
                 ConditionKind::Regex(regex) => values.extend(sample(regex)),

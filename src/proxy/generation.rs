@@ -8,7 +8,7 @@ use crate::endpoint::{Balance, UpstreamId};
 use crate::guard::headers::ForwardedHeaders;
 use crate::live::{GateCounters, Live, RouteState};
 use crate::migration::{Answers, Dial, Percent, Policy, SafeCalls, Side, Stage, UnitSource};
-use crate::route::{PathRewrite, RateKey, RouteId};
+use crate::route::{ConditionOn, PathRewrite, RateKey, RouteId};
 use crate::shadow::{Copies, ShadowTraffic};
 use crate::telemetry::{Meters, QueueMeters, RouteLabels, RouteMeters, WantedShare};
 use crate::upstream::{Pool, Upstreams};
@@ -142,7 +142,7 @@ impl Generation {
 }
 
 pub fn reads_forwarded(route: &Route) -> bool {
-    let conditions = route.rule.headers.iter().map(|condition| &*condition.name);
+    let conditions = route.rule.conditions_on(ConditionOn::Header).map(|condition| &*condition.name);
     let units = route.policy.sticky.iter().filter_map(|source| match source {
         UnitSource::Header(name) => Some(name.as_str()),
         _ => None,

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use super::RouteId;
-use super::matcher::{ConditionKind, ConditionOn};
+use super::matcher::{Condition, ConditionKind, ConditionOn};
 use super::matching::Matching;
 use super::precedence::ConditionRank;
 use super::rule::Rule;
@@ -99,11 +99,9 @@ impl<'a> Findings<'a> {
     fn common_value(&self, group: &[&Place], but: &[(ConditionOn, &'a str)]) -> Option<(ConditionOn, &'a str)> {
         let mut counts: BTreeMap<(ConditionOn, &'a str), usize> = BTreeMap::new();
         for place in group {
-            for on in ConditionOn::ALL {
-                for condition in
-                    self.rule(place).conditions(on).iter().filter(|own| matches!(own.kind, ConditionKind::Equal(_)))
-                {
-                    *counts.entry((on, &*condition.name)).or_default() += 1;
+            for Condition { on, name, kind } in &self.rule(place).conditions {
+                if matches!(kind, ConditionKind::Equal(_)) {
+                    *counts.entry((*on, &**name)).or_default() += 1;
                 }
             }
         }
@@ -173,7 +171,7 @@ impl<'a> Findings<'a> {
 }
 
 fn equal_value<'a>(rule: &'a Rule, (on, name): (ConditionOn, &str)) -> Option<&'a str> {
-    rule.conditions(on).iter().find_map(|condition| match &condition.kind {
+    rule.conditions_on(on).find_map(|condition| match &condition.kind {
         ConditionKind::Equal(value) if *condition.name == *name => Some(&**value),
         _ => None,
     })

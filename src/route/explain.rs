@@ -7,7 +7,7 @@ use http::Method;
 
 use super::RouteId;
 use super::facts::Facts;
-use super::matcher::{ConditionKind, ConditionOn, HostPattern};
+use super::matcher::{Condition, ConditionKind, ConditionOn, HostPattern};
 use super::matching::Matching;
 use super::precedence::Precedence;
 use super::rule::{Rule, Unmet};
@@ -42,9 +42,7 @@ pub enum Lost {
         takes: Vec<String>,
     },
     Condition {
-        on: ConditionOn,
-        name: Box<str>,
-        kind: ConditionKind,
+        condition: Condition,
         /// Whether the request has a value under that name.
         missing: bool,
     },
@@ -104,11 +102,9 @@ impl RouteTable {
                 method: facts.method.clone(),
                 takes: rule.methods.iter().flat_map(|methods| methods.names()).map(str::to_owned).collect(),
             },
-            (Some(Unmet::Condition { on, condition }), _) => Lost::Condition {
-                on,
-                name: condition.name.clone(),
-                kind: condition.kind.clone(),
-                missing: !on.has(&condition.name, facts),
+            (Some(Unmet::Condition(condition)), _) => Lost::Condition {
+                condition: condition.clone(),
+                missing: condition.on.value(&condition.name, facts).is_none(),
             },
             (None, Some(found)) => {
                 let winner = &self.rules()[found.route.index()];
@@ -143,9 +139,8 @@ fn less(
     if own.names_methods != best.names_methods {
         return Lost::LessSpecific(LessSpecific::Methods);
     }
-    let differs = |on: &ConditionOn| rule.conditions(*on).len() != winner.conditions(*on).len();
-    if let Some(on) = ConditionOn::ALL.into_iter().find(differs) {
-        let (own, winner) = (rule.conditions(on).len(), winner.conditions(on).len());
+    let counted = ConditionOn::ALL.into_iter().zip(own.conditions.into_iter().zip(best.conditions));
+    if let Some((on, (own, winner))) = counted.into_iter().find(|(_, (own, winner))| own != winner) {
         return Lost::LessSpecific(LessSpecific::Conditions { on, own, winner });
     }
     if own.priority == best.priority {
@@ -198,9 +193,11 @@ impl fmt::Display for Lost {
         match self {
             Self::Host(host) => write!(f, "the host is not `{host}`"),
             Self::Method { method, takes } => write!(f, "the method `{method}` is not one of `{}`", takes.join("`, `")),
-            Self::Condition { on, name, kind: ConditionKind::Absent, .. } => write!(f, "{on} `{name}` is present"),
-            Self::Condition { on, name, missing: true, .. } => write!(f, "{on} `{name}` is missing"),
-            Self::Condition { on, name, kind, .. } => write!(f, "{on} `{name}` is not {kind}"),
+            Self::Condition { condition: Condition { on, name, kind }, missing } => match kind {
+                ConditionKind::Absent => write!(f, "{on} `{name}` is present"),
+                _ if *missing => write!(f, "{on} `{name}` is missing"),
+                kind => write!(f, "{on} `{name}` is not {kind}"),
+            },
             Self::LessSpecific(less) => write!(f, "less specific: {less}"),
             Self::Priority { own, winner } => write!(f, "lower priority: {own} against {winner}"),
             Self::PreflightTie => f.write_str("a preflight cannot tell them apart, and it comes later by name"),

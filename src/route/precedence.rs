@@ -2,7 +2,7 @@
 
 use std::cmp::Ordering;
 
-use super::matcher::HostRank;
+use super::matcher::{ConditionOn, HostRank};
 use super::matching::Matching;
 use super::rule::Rule;
 use super::segment::Segment;
@@ -32,9 +32,8 @@ pub enum SegmentRank {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ConditionRank {
     pub names_methods: bool,
-    pub headers: usize,
-    pub cookies: usize,
-    pub query: usize,
+    /// How many conditions are on each of [`ConditionOn::ALL`].
+    pub conditions: [usize; ConditionOn::ALL.len()],
     pub priority: i64,
 }
 
@@ -66,9 +65,7 @@ impl ConditionRank {
     pub(super) fn of(rule: &Rule) -> Self {
         Self {
             names_methods: rule.methods.is_some(),
-            headers: rule.headers.len(),
-            cookies: rule.cookies.len(),
-            query: rule.query.len(),
+            conditions: ConditionOn::ALL.map(|on| rule.conditions_on(on).count()),
             priority: rule.priority,
         }
     }

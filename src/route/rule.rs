@@ -14,9 +14,8 @@ pub struct Rule {
     pub paths: Vec<Template>,
     /// `None`: the route names no methods and takes all of them.
     pub methods: Option<MethodSet>,
-    pub headers: Vec<Condition>,
-    pub cookies: Vec<Condition>,
-    pub query: Vec<Condition>,
+    /// In the order of `ConditionOn`.
+    pub conditions: Vec<Condition>,
     pub priority: i64,
 }
 
@@ -24,7 +23,7 @@ pub struct Rule {
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Unmet<'a> {
     Method,
-    Condition { on: ConditionOn, condition: &'a Condition },
+    Condition(&'a Condition),
 }
 
 impl Rule {
@@ -34,16 +33,9 @@ impl Rule {
         self.methods.as_ref().is_none_or(|methods| methods.takes(method))
     }
 
-    pub(super) fn conditions(&self, on: ConditionOn) -> &[Condition] {
-        match on {
-            ConditionOn::Header => &self.headers,
-            ConditionOn::Cookie => &self.cookies,
-            ConditionOn::Query => &self.query,
-        }
-    }
-
-    pub(super) fn has_conditions(&self) -> bool {
-        ConditionOn::ALL.iter().any(|on| !self.conditions(*on).is_empty())
+    /// The conditions on one part of a request.
+    pub fn conditions_on(&self, on: ConditionOn) -> impl Iterator<Item = &Condition> {
+        self.conditions.iter().filter(move |condition| condition.on == on)
     }
 
     /// The condition that fails, for a request whose host and path match.
@@ -51,10 +43,7 @@ impl Rule {
         if !self.takes_method(facts.method) {
             return Some(Unmet::Method);
         }
-        ConditionOn::ALL.into_iter().find_map(|on| {
-            let condition = self.conditions(on).iter().find(|condition| !on.holds(condition, facts))?;
-            Some(Unmet::Condition { on, condition })
-        })
+        self.conditions.iter().find(|condition| !condition.holds(facts)).map(Unmet::Condition)
     }
 
     /// Whether no request can meet both rules, by their methods or by what they ask of one value.
@@ -62,9 +51,6 @@ impl Rule {
     pub fn excludes(&self, other: &Self) -> bool {
         let methods = self.methods.as_ref().zip(other.methods.as_ref());
         methods.is_some_and(|(own, other)| own.excludes(other))
-            || ConditionOn::ALL.into_iter().any(|on| {
-                let others = other.conditions(on);
-                self.conditions(on).iter().any(|own| others.iter().any(|other| own.excludes(other)))
-            })
+            || self.conditions.iter().any(|own| other.conditions.iter().any(|other| own.excludes(other)))
     }
 }

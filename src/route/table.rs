@@ -276,7 +276,7 @@ impl Entry {
             route: place.route.0,
             template: place.template,
             methods: bits,
-            ask: rule.has_conditions() || methods.is_some_and(super::MethodSet::has_extensions),
+            ask: !rule.conditions.is_empty() || methods.is_some_and(super::MethodSet::has_extensions),
         }
     }
 

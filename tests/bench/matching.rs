@@ -29,9 +29,7 @@ fn rule(number: usize) -> Arc<Rule> {
         host: HostPattern::Any,
         paths: vec![Template::parse(&path).expect("the template is right")],
         methods: number.is_multiple_of(3).then(|| MethodSet::of(&[Method::GET])),
-        headers: Vec::new(),
-        cookies: Vec::new(),
-        query: Vec::new(),
+        conditions: Vec::new(),
         priority: 0,
     })
 }

@@ -8,35 +8,29 @@ use super::super::draft::Draft;
 use super::Site;
 use crate::config::{self, NamedEntry};
 use crate::diagnostic::{Code, Diagnostic};
-use crate::route::{Condition, ConditionKind};
+use crate::route::{Condition, ConditionKind, ConditionOn};
 
-#[derive(Debug, Default)]
-pub(super) struct Conditions {
-    pub(super) headers: Vec<Condition>,
-    pub(super) cookies: Vec<Condition>,
-    pub(super) query: Vec<Condition>,
-}
-
-pub(super) fn compile(site: Site<'_>, draft: &mut Draft<'_>) -> Conditions {
-    Conditions {
-        headers: headers(entries(&site.route.headers), draft),
-        cookies: cookies(entries(&site.route.cookies), draft),
-        query: entries(&site.route.query).iter().map(|entry| condition(entry.name.as_str(), entry)).collect(),
-    }
+/// In the order of `ConditionOn`.
+pub(super) fn compile(site: Site<'_>, draft: &mut Draft<'_>) -> Vec<Condition> {
+    let mut conditions = headers(entries(&site.route.headers), draft);
+    conditions.extend(cookies(entries(&site.route.cookies), draft));
+    let query = entries(&site.route.query).iter();
+    conditions.extend(query.map(|entry| condition(ConditionOn::Query, entry.name.as_str(), entry)));
+    conditions
 }
 
 fn entries(field: &config::Field<config::Conditions>) -> &[NamedEntry<config::Condition>] {
     field.get().map(|named| named.entries.as_slice()).unwrap_or_default()
 }
 
-fn condition(name: &str, entry: &NamedEntry<config::Condition>) -> Condition {
+fn condition(on: ConditionOn, name: &str, entry: &NamedEntry<config::Condition>) -> Condition {
     let kind = match &entry.value {
         config::Condition::Equal(text) => ConditionKind::Equal(text.as_str().into()),
         config::Condition::Present => ConditionKind::Present,
         config::Condition::Absent => ConditionKind::Absent,
         config::Condition::Regex(regex) => ConditionKind::Regex(regex.clone()),
     };
-    Condition { name: name.into(), kind }
+    Condition { on, name: name.into(), kind }
 }
 
 /// Names in lower case; the file may not name one header in two spellings.
@@ -64,7 +58,7 @@ fn headers(entries: &[NamedEntry<config::Condition>], draft: &mut Draft<'_>) -> 
             );
             continue;
         }
-        conditions.push(condition(name.as_str(), entry));
+        conditions.push(condition(ConditionOn::Header, name.as_str(), entry));
     }
     conditions
 }
@@ -82,7 +76,7 @@ fn cookies(entries: &[NamedEntry<config::Condition>], draft: &mut Draft<'_>) -> 
             );
             continue;
         }
-        conditions.push(condition(entry.name.as_str(), entry));
+        conditions.push(condition(ConditionOn::Cookie, entry.name.as_str(), entry));
     }
     conditions
 }

@@ -80,7 +80,7 @@ pub(super) fn takes(own: &Segment, other: &Segment) -> bool {
 }
 
 pub(super) fn conditions(rule: &Rule) -> usize {
-    rule.headers.len() + rule.cookies.len() + rule.query.len()
+    rule.conditions.len()
 }
 
 /// One warning names all that take some: a remedy for the first alone would leave the next.

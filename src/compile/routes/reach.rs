@@ -13,7 +13,7 @@ use super::super::draft::Draft;
 use crate::compile::Route;
 use crate::config::{self, NamedEntry};
 use crate::diagnostic::{Code, Diagnostic};
-use crate::route::{Condition, ConditionKind, HostPattern, MethodSet, Rule};
+use crate::route::{Condition, ConditionKind, ConditionOn, HostPattern, MethodSet, Rule};
 
 /// Of routes that might hide one, no more are looked at: the work stays linear in a file of thousands.
 const FEW: usize = 64;
@@ -42,20 +42,15 @@ pub(super) fn check(written: &[&NamedEntry<config::Route>], routes: &[Arc<Route>
 /// One host with one template, its parameters' names left out.
 type Place = (HostPattern, String);
 
-/// A condition with what it is on.
-type Asked<'a> = (&'static str, &'a Condition);
-
 /// The conditions of a rule in one order.
 struct Overview<'a> {
-    asked: Vec<Asked<'a>>,
+    asked: Vec<&'a Condition>,
 }
 
 impl<'a> Overview<'a> {
     fn of(rule: &'a Rule) -> Self {
-        let lists = [("header", &rule.headers), ("cookie", &rule.cookies), ("query", &rule.query)];
-        let mut asked: Vec<_> =
-            lists.into_iter().flat_map(|(on, list)| list.iter().map(move |condition| (on, condition))).collect();
-        asked.sort_by_key(|(on, condition)| (*on, &condition.name));
+        let mut asked: Vec<_> = rule.conditions.iter().collect();
+        asked.sort_by_key(|condition| (condition.on, &condition.name));
         Self { asked }
     }
 
@@ -63,7 +58,7 @@ impl<'a> Overview<'a> {
     /// same conditions can imply it.
     fn key(&self, but: Option<usize>, exact: bool) -> String {
         let asked = self.asked.iter().enumerate().filter(|(at, _)| Some(*at) != but);
-        let written = asked.map(|(_, (on, Condition { name, kind }))| match kind {
+        let written = asked.map(|(_, Condition { on, name, kind })| match kind {
             ConditionKind::Equal(value) if exact => format!("{on} {name:?} {value:?}\n"),
             _ => format!("{on} {name:?}\n"),
         });
@@ -71,13 +66,13 @@ impl<'a> Overview<'a> {
     }
 
     fn is_exact(&self) -> bool {
-        self.asked.iter().all(|(_, condition)| matches!(condition.kind, ConditionKind::Equal(_)))
+        self.asked.iter().all(|condition| matches!(condition.kind, ConditionKind::Equal(_)))
     }
 
     /// Every request that meets this meets the other but for one; both ask of the same fields.
     fn implies(&self, other: &Self, but: Option<usize>) -> bool {
         let rest = other.asked.iter().enumerate().filter(|(at, _)| Some(*at) != but);
-        self.asked.iter().zip(rest).all(|((_, own), (_, (_, other)))| implies(&own.kind, &other.kind))
+        self.asked.iter().zip(rest).all(|(own, (_, other))| implies(&own.kind, &other.kind))
     }
 }
 
@@ -108,7 +103,7 @@ impl Index {
             let key = overview.key(None, exact);
             for place in places(&route.rule) {
                 index.whole.entry((place.clone(), key.clone(), exact)).or_default().push(at);
-                for (half, (_, condition)) in overview.asked.iter().enumerate() {
+                for (half, condition) in overview.asked.iter().enumerate() {
                     if matches!(condition.kind, ConditionKind::Present | ConditionKind::Absent) {
                         let beside = overview.key(Some(half), false);
                         index.halves.entry((place.clone(), beside)).or_default().push((at, half));
@@ -151,8 +146,8 @@ impl Index {
             let whole = found.iter().find(|(other, half)| half.is_none() && takes(*other));
             whole.map(|(other, _)| vec![*other]).or_else(|| {
                 let halves = found.iter().filter_map(|(other, half)| {
-                    let (on, condition) = overviews[*other].asked[(*half)?];
-                    takes(*other).then_some((*other, (on, &*condition.name), &condition.kind))
+                    let Condition { on, name, kind } = overviews[*other].asked[(*half)?];
+                    takes(*other).then_some((*other, (*on, &**name), kind))
                 });
                 pair(&halves.collect::<Vec<_>>())
             })
@@ -176,7 +171,7 @@ impl Index {
 }
 
 /// A route with the one more value that it asks of, and how.
-type Half<'a> = (usize, (&'a str, &'a str), &'a ConditionKind);
+type Half<'a> = (usize, (ConditionOn, &'a str), &'a ConditionKind);
 
 /// One that asks for presence and one that asks for absence of the same.
 fn pair(halves: &[Half<'_>]) -> Option<Vec<usize>> {

@@ -15,15 +15,7 @@ pub(super) fn compile(site: Site<'_>, draft: &mut Draft<'_>) -> Option<Rule> {
     let paths = paths(site, draft);
     let methods = methods(site, draft);
     let conditions = conditions::compile(site, draft);
-    Some(Rule {
-        host: host?,
-        paths: paths?,
-        methods: methods?,
-        headers: conditions.headers,
-        cookies: conditions.cookies,
-        query: conditions.query,
-        priority: site.route.priority.or(0),
-    })
+    Some(Rule { host: host?, paths: paths?, methods: methods?, conditions, priority: site.route.priority.or(0) })
 }
 
 fn host(site: Site<'_>, draft: &mut Draft<'_>) -> Option<HostPattern> {

@@ -10,12 +10,12 @@ use super::left_out::used;
 use super::location::{self, HEADERS, Part, Row};
 use super::not_exported::NotExported;
 use super::pattern::{self, Captures};
-use super::rules::{ConditionSource, ExportRule, Guard, Share, host_for};
+use super::rules::{ExportRule, Guard, Share, host_for};
 use super::{ExportTarget, fallback, forgeable};
 use crate::compile::Snapshot;
 use crate::endpoint::UpstreamId;
 use crate::migration::{ISSUED_COOKIE, UnitSource};
-use crate::route::{ConditionKind, MethodSet};
+use crate::route::{ConditionKind, ConditionOn, MethodSet};
 use values::{COOKIES, first_cookie, first_query, has_cookie, has_query, meets};
 
 pub(super) const NOTES: &[&str] = &[
@@ -185,21 +185,21 @@ impl File<'_> {
         if !methods.is_empty() {
             let _ = write!(asked, " {{ var(txn.method) -m str {} }}", methods.join(" "));
         }
-        for (source, condition) in rule.conditions() {
+        for condition in rule.conditions() {
             let not = if condition.kind == ConditionKind::Absent { "!" } else { "" };
-            let (field, regex, value) = match source {
-                ConditionSource::Header => ("", None, format!("req.fhdr({},1)", condition.name)),
-                ConditionSource::Cookie => (COOKIES, pattern::cookie(condition), first_cookie(&condition.name)),
-                ConditionSource::Query => ("query", pattern::query(condition), first_query(&condition.name)),
+            let (field, regex, value) = match condition.on {
+                ConditionOn::Header => ("", None, format!("req.fhdr({},1)", condition.name)),
+                ConditionOn::Cookie => (COOKIES, pattern::cookie(condition), first_cookie(&condition.name)),
+                ConditionOn::Query => ("query", pattern::query(condition), first_query(&condition.name)),
             };
             if let Some(regex) = regex {
                 let _ = write!(asked, " {not}{{ {field} -m reg {} }}", quoted(&regex));
                 continue;
             }
-            let has = match source {
-                ConditionSource::Header => String::new(),
-                ConditionSource::Cookie => format!(" {}", has_cookie(&condition.name)),
-                ConditionSource::Query => format!(" {}", has_query(&condition.name)),
+            let has = match condition.on {
+                ConditionOn::Header => String::new(),
+                ConditionOn::Cookie => format!(" {}", has_cookie(&condition.name)),
+                ConditionOn::Query => format!(" {}", has_query(&condition.name)),
             };
             let _ = write!(asked, "{has}{}", meets(&value, condition));
         }

@@ -8,12 +8,12 @@ use std::fmt::Write as _;
 use super::left_out::used;
 use super::not_exported::NotExported;
 use super::pattern::{self, Captures};
-use super::rules::{ConditionSource, ExportRule, host_for};
+use super::rules::{ExportRule, host_for};
 use super::{ExportTarget, forgeable};
 use crate::compile::Snapshot;
 use crate::endpoint::{Balance, Source, UpstreamId};
 use crate::migration::{BUCKETS, ISSUED_COOKIE, UnitSource};
-use crate::route::{Condition, ConditionKind, PathRewrite, Template};
+use crate::route::{Condition, ConditionKind, ConditionOn, PathRewrite, Template};
 
 pub(super) const NOTES: &[&str] = &[
     "a path that has escapes such as %2F or %20, or characters that should be escaped, is matched and reaches a service as the client has spelt it, and with dot segments it is refused",
@@ -168,11 +168,11 @@ impl File<'_> {
         let mut bits = String::new();
         let mut all: Vec<(usize, usize)> = Vec::new();
         for (at, rule) in rules.iter().enumerate() {
-            for (source, condition) in rule.conditions() {
+            for condition in rule.conditions() {
                 let bit = all.len();
                 all.push((at, bit));
                 let _ = write!(bits, "$ml_c{bit}");
-                self.condition(bit, condition, source);
+                self.condition(bit, condition);
             }
         }
         self.line(1, "# The first rule that fits: conditions, method, host, path.");
@@ -197,23 +197,23 @@ impl File<'_> {
         self.map(&format!("\"{bits} $ml_method $host $ml_path\""), "$ml_rule", "unmatched", &rows);
     }
 
-    fn condition(&mut self, bit: usize, condition: &Condition, source: ConditionSource) {
+    fn condition(&mut self, bit: usize, condition: &Condition) {
         let to = format!("$ml_c{bit}");
         let is_absent = matches!(condition.kind, ConditionKind::Absent);
         let (hit, miss) = if is_absent { ("0", "1") } else { ("1", "0") };
-        let regex = match (source, &condition.kind) {
-            (ConditionSource::Query, _) => pattern::query(condition),
-            (ConditionSource::Cookie, _) => pattern::cookie(condition),
+        let regex = match (condition.on, &condition.kind) {
+            (ConditionOn::Query, _) => pattern::query(condition),
+            (ConditionOn::Cookie, _) => pattern::cookie(condition),
             (_, ConditionKind::Equal(value)) => Some(format!("^{}$", pattern::escape(value))),
             (_, ConditionKind::Present | ConditionKind::Absent) => Some(".".to_owned()),
             (_, ConditionKind::Regex(_)) => None,
         };
-        let from = match source {
-            ConditionSource::Header => self.header(&condition.name),
-            ConditionSource::Query if regex.is_some() => "$args".to_owned(),
-            ConditionSource::Query => self.first_query(&condition.name, &bit.to_string()),
-            ConditionSource::Cookie if regex.is_some() => "$http_cookie".to_owned(),
-            ConditionSource::Cookie => self.first_cookie(&condition.name, &bit.to_string()),
+        let from = match condition.on {
+            ConditionOn::Header => self.header(&condition.name),
+            ConditionOn::Query if regex.is_some() => "$args".to_owned(),
+            ConditionOn::Query => self.first_query(&condition.name, &bit.to_string()),
+            ConditionOn::Cookie if regex.is_some() => "$http_cookie".to_owned(),
+            ConditionOn::Cookie => self.first_cookie(&condition.name, &bit.to_string()),
         };
         let regex = match (regex, &condition.kind) {
             (Some(regex), _) => regex,

@@ -1,5 +1,7 @@
 //! A condition on a cookie.
 
+use std::borrow::Cow;
+
 use super::Condition;
 use crate::route::Facts;
 
@@ -8,6 +10,6 @@ pub(super) fn holds(condition: &Condition, facts: &Facts<'_>) -> bool {
     facts.preflight.is_some() || condition.kind.holds(facts.cookie(&condition.name).map(str::as_bytes))
 }
 
-pub(super) fn has(name: &str, facts: &Facts<'_>) -> bool {
-    facts.cookie(name).is_some()
+pub(super) fn value<'f>(name: &str, facts: &'f Facts<'_>) -> Option<Cow<'f, [u8]>> {
+    facts.cookie(name).map(|value| value.as_bytes().into())
 }

@@ -1,5 +1,7 @@
 //! A condition on a header.
 
+use std::borrow::Cow;
+
 use super::{Condition, ConditionKind};
 use crate::route::Facts;
 
@@ -12,8 +14,8 @@ pub(super) fn holds(condition: &Condition, facts: &Facts<'_>) -> bool {
     }
 }
 
-pub(super) fn has(name: &str, facts: &Facts<'_>) -> bool {
-    facts.headers.has(name)
+pub(super) fn value<'f>(name: &str, facts: &'f Facts<'_>) -> Option<Cow<'f, [u8]>> {
+    facts.headers.get(name).map(Cow::from)
 }
 
 fn announces(announced: &str, name: &str) -> bool {

@@ -1,5 +1,4 @@
-//! The predicates of a route, a file each: when one holds, what it excludes, how it is written. Their ranks are in
-//! `route/precedence.rs`, the words by which a route loses in `route/explain.rs`.
+//! The predicates of a route, a file each: when one holds, what it excludes, how it is written.
 
 mod cookie;
 mod header;
@@ -14,11 +13,13 @@ pub use method::MethodSet;
 pub(super) use method::bit;
 pub use value::{Condition, ConditionKind};
 
+use std::borrow::Cow;
 use std::fmt;
 
 use super::facts::Facts;
 
-/// The part of a request that a condition looks at.
+/// The part of a request that a condition looks at. In the order of precedence, which is also the order in which conditions are put
+/// to a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ConditionOn {
     Header,
@@ -27,10 +28,9 @@ pub enum ConditionOn {
 }
 
 impl ConditionOn {
-    /// In the order of precedence, which is also the order in which conditions are put to a request.
-    pub(super) const ALL: [Self; 3] = [Self::Header, Self::Cookie, Self::Query];
+    pub const ALL: [Self; 3] = [Self::Header, Self::Cookie, Self::Query];
 
-    pub(super) fn holds(self, condition: &Condition, facts: &Facts<'_>) -> bool {
+    fn holds(self, condition: &Condition, facts: &Facts<'_>) -> bool {
         match self {
             Self::Header => header::holds(condition, facts),
             Self::Cookie => cookie::holds(condition, facts),
@@ -38,12 +38,27 @@ impl ConditionOn {
         }
     }
 
-    /// Whether the request has any value under this name.
-    pub(super) fn has(self, name: &str, facts: &Facts<'_>) -> bool {
+    /// The request's first value under this name, which need not be a text.
+    pub(super) fn value<'f>(self, name: &str, facts: &'f Facts<'_>) -> Option<Cow<'f, [u8]>> {
         match self {
-            Self::Header => header::has(name, facts),
-            Self::Cookie => cookie::has(name, facts),
-            Self::Query => query::has(name, facts),
+            Self::Header => header::value(name, facts),
+            Self::Cookie => cookie::value(name, facts),
+            Self::Query => query::value(name, facts),
+        }
+    }
+
+    /// The same where it is a text.
+    pub fn text(self, name: &str, facts: &Facts<'_>) -> Option<String> {
+        String::from_utf8(self.value(name, facts)?.into_owned()).ok()
+    }
+
+    /// What the table of these conditions is called in the file.
+    #[must_use]
+    pub const fn key(self) -> &'static str {
+        match self {
+            Self::Header => "headers",
+            Self::Cookie => "cookies",
+            Self::Query => "query",
         }
     }
 }

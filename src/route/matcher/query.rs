@@ -1,5 +1,7 @@
 //! A condition on a value of the query.
 
+use std::borrow::Cow;
+
 use super::Condition;
 use crate::route::Facts;
 
@@ -8,6 +10,9 @@ pub(super) fn holds(condition: &Condition, facts: &Facts<'_>) -> bool {
     condition.kind.holds(facts.query_value(&condition.name).as_deref().map(str::as_bytes))
 }
 
-pub(super) fn has(name: &str, facts: &Facts<'_>) -> bool {
-    facts.query_value(name).is_some()
+pub(super) fn value<'f>(name: &str, facts: &'f Facts<'_>) -> Option<Cow<'f, [u8]>> {
+    facts.query_value(name).map(|value| match value {
+        Cow::Borrowed(text) => text.as_bytes().into(),
+        Cow::Owned(text) => text.into_bytes().into(),
+    })
 }

@@ -2,6 +2,9 @@
 
 use std::fmt;
 
+use super::ConditionOn;
+use crate::route::Facts;
+
 /// The condition on a header, cookie or query value. Of several values under one name the first counts.
 #[derive(Debug, Clone)]
 pub enum ConditionKind {
@@ -26,15 +29,20 @@ impl PartialEq for ConditionKind {
 /// A condition on one header, cookie or query value.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Condition {
+    pub on: ConditionOn,
     /// Headers in lower case; cookies and query keys as written.
     pub name: Box<str>,
     pub kind: ConditionKind,
 }
 
 impl Condition {
+    pub(in crate::route) fn holds(&self, facts: &Facts<'_>) -> bool {
+        self.on.holds(self, facts)
+    }
+
     /// Whether no request can meet both, as far as that can be told without reading a regex.
     pub(in crate::route) fn excludes(&self, other: &Self) -> bool {
-        self.name == other.name && self.kind.excludes(&other.kind)
+        self.on == other.on && self.name == other.name && self.kind.excludes(&other.kind)
     }
 }
 

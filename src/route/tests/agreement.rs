@@ -6,7 +6,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
 
-use super::world::{Request, absent, equal, methods, present, regex, rule, shared};
+use super::world::{Request, absent, cookies, equal, methods, present, query, regex, rule, shared};
 use crate::route::{Condition, HostPattern, Matching, RouteTable, Rule, linear};
 
 /// Few words, so that templates and paths meet often.
@@ -44,14 +44,16 @@ fn any_rule() -> impl Strategy<Value = Rule> {
     ]);
     let named = select(vec![None, None, Some("GET"), Some("POST"), Some("HEAD"), Some("PURGE")]);
     (vec(template(), 1..3), host, named, condition(), condition(), condition(), -1_i64..2).prop_map(
-        |(paths, host, method, header, cookie, query, priority)| {
+        |(paths, host, method, header, cookie, asked, priority)| {
             let paths: Vec<&str> = paths.iter().map(String::as_str).collect();
             Rule {
                 host,
                 methods: method.map(|method| methods(&[method])),
-                headers: header.into_iter().collect(),
-                cookies: cookie.into_iter().collect(),
-                query: query.into_iter().collect(),
+                conditions: header
+                    .into_iter()
+                    .chain(cookies(cookie.into_iter().collect()))
+                    .chain(query(asked.into_iter().collect()))
+                    .collect(),
                 priority,
                 ..rule(&paths)
             }
@@ -68,7 +70,7 @@ fn plain_rule() -> impl Strategy<Value = Rule> {
             let second = second.map(|segment| format!("/{}", segment.replace('x', "y"))).unwrap_or_default();
             Rule {
                 methods: method.map(|method| methods(&[method])),
-                headers: header.into_iter().collect(),
+                conditions: header.into_iter().collect(),
                 ..rule(&[&format!("/{first}{second}{end}")])
             }
         },

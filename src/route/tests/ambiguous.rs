@@ -1,6 +1,6 @@
 //! Which routes are refused because neither is the more specific.
 
-use super::world::{absent, equal, methods, present, regex, rule, shared};
+use super::world::{absent, cookies, equal, methods, present, query, regex, rule, shared};
 use crate::route::{HostPattern, Matching, RouteTable, Rule};
 
 fn pairs(rules: Vec<Rule>) -> Vec<(u32, u32)> {
@@ -26,18 +26,18 @@ fn routes_of_equal_rank_for_one_request_are_ambiguous() {
         ),
         (
             "different headers",
-            Rule { headers: vec![equal("x-a", "1")], ..rule(&["/a"]) },
-            Rule { headers: vec![equal("x-b", "1")], ..rule(&["/a"]) },
+            Rule { conditions: vec![equal("x-a", "1")], ..rule(&["/a"]) },
+            Rule { conditions: vec![equal("x-b", "1")], ..rule(&["/a"]) },
         ),
         (
             "present and equal",
-            Rule { headers: vec![present("x-a")], ..rule(&["/a"]) },
-            Rule { headers: vec![equal("x-a", "1")], ..rule(&["/a"]) },
+            Rule { conditions: vec![present("x-a")], ..rule(&["/a"]) },
+            Rule { conditions: vec![equal("x-a", "1")], ..rule(&["/a"]) },
         ),
         (
             "a regex is not looked into",
-            Rule { headers: vec![regex("x-a", "^2$")], ..rule(&["/a"]) },
-            Rule { headers: vec![equal("x-a", "1")], ..rule(&["/a"]) },
+            Rule { conditions: vec![regex("x-a", "^2$")], ..rule(&["/a"]) },
+            Rule { conditions: vec![equal("x-a", "1")], ..rule(&["/a"]) },
         ),
     ];
     for (case, left, right) in table {
@@ -63,13 +63,13 @@ fn routes_that_cannot_meet_or_differ_in_rank_are_not() {
         ("overlapping affixes, then another rank", rule(&["/a{x}/b"]), rule(&["/{x}a/{y}"])),
         (
             "equal values",
-            Rule { query: vec![equal("q", "1")], ..rule(&["/a"]) },
-            Rule { query: vec![equal("q", "2")], ..rule(&["/a"]) },
+            Rule { conditions: query(vec![equal("q", "1")]), ..rule(&["/a"]) },
+            Rule { conditions: query(vec![equal("q", "2")]), ..rule(&["/a"]) },
         ),
         (
             "presence and absence",
-            Rule { cookies: vec![present("c")], ..rule(&["/a"]) },
-            Rule { cookies: vec![absent("c")], ..rule(&["/a"]) },
+            Rule { conditions: cookies(vec![present("c")]), ..rule(&["/a"]) },
+            Rule { conditions: cookies(vec![absent("c")]), ..rule(&["/a"]) },
         ),
     ];
     for (case, left, right) in table {
@@ -101,13 +101,15 @@ fn settings_can_make_routes_ambiguous() {
 
 #[test]
 fn many_routes_told_apart_by_one_value_are_all_compared() {
-    let with =
-        |value: &str, other: &str| Rule { headers: vec![equal("x-tenant", value), present(other)], ..rule(&["/rpc"]) };
+    let with = |value: &str, other: &str| Rule {
+        conditions: vec![equal("x-tenant", value), present(other)],
+        ..rule(&["/rpc"])
+    };
     let mut rules: Vec<Rule> = (0..500).map(|tenant| with(&tenant.to_string(), "x-a")).collect();
     assert_eq!(pairs(rules.clone()), []);
     rules.push(with("77", "x-b"));
-    rules.push(Rule { headers: vec![present("x-c"), absent("x-tenant")], ..rule(&["/rpc"]) });
+    rules.push(Rule { conditions: vec![present("x-c"), absent("x-tenant")], ..rule(&["/rpc"]) });
     assert_eq!(pairs(rules.clone()), [(77, 500)]);
-    rules.push(Rule { headers: vec![equal("x-c", "1"), equal("x-tenant", "499")], ..rule(&["/rpc"]) });
+    rules.push(Rule { conditions: vec![equal("x-c", "1"), equal("x-tenant", "499")], ..rule(&["/rpc"]) });
     assert_eq!(pairs(rules), [(77, 500), (499, 502)]);
 }

@@ -1,6 +1,6 @@
 //! Which route gets a request, and why the others did not.
 
-use super::world::{Request, absent, equal, methods, present, regex, rule, shared, table};
+use super::world::{Request, absent, cookies, equal, methods, present, query, regex, rule, shared, table};
 use crate::route::{HostPattern, Matching, PathRefused, RouteTable, Rule, normalise};
 
 /// For each path, the template that must take it (`""`: none), whatever the order of the templates.
@@ -73,7 +73,7 @@ fn a_failing_condition_leaves_the_request_to_the_next_most_specific() {
     let table = table(vec![
         Rule { methods: Some(methods(&["POST"])), ..rule(&["/users/me"]) },
         rule(&["/users/{id}"]),
-        Rule { headers: vec![equal("x-beta", "1")], ..rule(&["/users/{id}/orders"]) },
+        Rule { conditions: vec![equal("x-beta", "1")], ..rule(&["/users/{id}/orders"]) },
         rule(&["/{*rest}"]),
     ]);
     let cases = [
@@ -118,10 +118,10 @@ fn hosts_are_asked_from_the_most_specific() {
 fn conditions_rank_by_kind_then_number_then_priority() {
     let table = table(vec![
         rule(&["/a"]),
-        Rule { priority: 9, query: vec![present("q")], ..rule(&["/a"]) },
-        Rule { cookies: vec![present("c")], ..rule(&["/a"]) },
-        Rule { headers: vec![present("x-h")], ..rule(&["/a"]) },
-        Rule { headers: vec![present("x-h"), regex("x-i", "^[0-9]+$")], ..rule(&["/a"]) },
+        Rule { priority: 9, conditions: query(vec![present("q")]), ..rule(&["/a"]) },
+        Rule { conditions: cookies(vec![present("c")]), ..rule(&["/a"]) },
+        Rule { conditions: vec![present("x-h")], ..rule(&["/a"]) },
+        Rule { conditions: vec![present("x-h"), regex("x-i", "^[0-9]+$")], ..rule(&["/a"]) },
         Rule { methods: Some(methods(&["GET"])), ..rule(&["/a"]) },
         Rule { priority: -1, ..rule(&["/a"]) },
     ]);
@@ -164,9 +164,9 @@ fn methods_without_a_bit_of_their_own_are_matched_by_name() {
 fn a_preflight_follows_the_request_it_announces() {
     let table = table(vec![
         Rule { methods: Some(methods(&["PUT"])), ..rule(&["/a"]) },
-        Rule { methods: Some(methods(&["PUT"])), headers: vec![equal("x-beta", "1")], ..rule(&["/a"]) },
-        Rule { methods: Some(methods(&["GET"])), cookies: vec![present("uid")], ..rule(&["/a"]) },
-        Rule { headers: vec![absent("x-beta")], ..rule(&["/a"]) },
+        Rule { methods: Some(methods(&["PUT"])), conditions: vec![equal("x-beta", "1")], ..rule(&["/a"]) },
+        Rule { methods: Some(methods(&["GET"])), conditions: cookies(vec![present("uid")]), ..rule(&["/a"]) },
+        Rule { conditions: vec![absent("x-beta")], ..rule(&["/a"]) },
         Rule { methods: Some(methods(&["OPTIONS"])), ..rule(&["/a"]) },
     ]);
     let cases = [
@@ -232,15 +232,15 @@ fn no_spelling_of_a_path_steps_around_its_route() {
 #[test]
 fn each_loser_is_told_why_it_lost() {
     let table = table(vec![
-        Rule { headers: vec![present("x-a")], priority: 1, ..rule(&["/u/me"]) },
+        Rule { conditions: vec![present("x-a")], priority: 1, ..rule(&["/u/me"]) },
         rule(&["/u/me"]),
         rule(&["/u/{id}", "/u/{*rest}"]),
         Rule { methods: Some(methods(&["POST", "PUT"])), ..rule(&["/u/me"]) },
         Rule { host: HostPattern::Exact("a.example".into()), ..rule(&["/u/me"]) },
-        Rule { headers: vec![equal("x-b", "1")], priority: 2, ..rule(&["/u/me"]) },
-        Rule { cookies: vec![present("c")], ..rule(&["/u/me"]) },
-        Rule { query: vec![absent("q")], ..rule(&["/u/me"]) },
-        Rule { headers: vec![present("x-a")], ..rule(&["/u/me"]) },
+        Rule { conditions: vec![equal("x-b", "1")], priority: 2, ..rule(&["/u/me"]) },
+        Rule { conditions: cookies(vec![present("c")]), ..rule(&["/u/me"]) },
+        Rule { conditions: query(vec![absent("q")]), ..rule(&["/u/me"]) },
+        Rule { conditions: vec![present("x-a")], ..rule(&["/u/me"]) },
         rule(&["/other"]),
     ]);
     let request = Request::get("/u/me").query("q=1").header("x-a", "1").header("x-b", "2");

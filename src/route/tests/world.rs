@@ -6,7 +6,8 @@ use http::Method;
 
 use crate::message::Fields;
 use crate::route::{
-    Condition, ConditionKind, Facts, HostPattern, Matching, MethodSet, RouteTable, Rule, Template, normalise,
+    Condition, ConditionKind, ConditionOn, Facts, HostPattern, Matching, MethodSet, RouteTable, Rule, Template,
+    normalise,
 };
 
 /// A route that takes these paths and asks nothing else.
@@ -15,9 +16,7 @@ pub(super) fn rule(paths: &[&str]) -> Rule {
         host: HostPattern::Any,
         paths: paths.iter().map(|path| Template::parse(path).expect("the template is right")).collect(),
         methods: None,
-        headers: Vec::new(),
-        cookies: Vec::new(),
-        query: Vec::new(),
+        conditions: Vec::new(),
         priority: 0,
     }
 }
@@ -27,20 +26,35 @@ pub(super) fn methods(names: &[&str]) -> MethodSet {
     MethodSet::of(&methods)
 }
 
+/// The conditions, of cookies.
+pub(super) fn cookies(conditions: Vec<Condition>) -> Vec<Condition> {
+    conditions.into_iter().map(|condition| Condition { on: ConditionOn::Cookie, ..condition }).collect()
+}
+
+/// The conditions, of the query.
+pub(super) fn query(conditions: Vec<Condition>) -> Vec<Condition> {
+    conditions.into_iter().map(|condition| Condition { on: ConditionOn::Query, ..condition }).collect()
+}
+
+fn header(name: &str, kind: ConditionKind) -> Condition {
+    Condition { on: ConditionOn::Header, name: name.into(), kind }
+}
+
+/// A header of this value.
 pub(super) fn equal(name: &str, value: &str) -> Condition {
-    Condition { name: name.into(), kind: ConditionKind::Equal(value.into()) }
+    header(name, ConditionKind::Equal(value.into()))
 }
 
 pub(super) fn present(name: &str) -> Condition {
-    Condition { name: name.into(), kind: ConditionKind::Present }
+    header(name, ConditionKind::Present)
 }
 
 pub(super) fn absent(name: &str) -> Condition {
-    Condition { name: name.into(), kind: ConditionKind::Absent }
+    header(name, ConditionKind::Absent)
 }
 
 pub(super) fn regex(name: &str, pattern: &str) -> Condition {
-    Condition { name: name.into(), kind: ConditionKind::Regex(pattern.parse().expect("a regex")) }
+    header(name, ConditionKind::Regex(pattern.parse().expect("a regex")))
 }
 
 pub(super) fn shared(rules: Vec<Rule>) -> Vec<Arc<Rule>> {

@@ -107,15 +107,7 @@ fn rule(line: &str) -> Option<Rule> {
         _ => return None,
     };
     let methods = line.split_once(' ').map(|_| MethodSet::of(&[method]));
-    Some(Rule {
-        host,
-        paths: vec![template.ok()?],
-        methods,
-        headers: Vec::new(),
-        cookies: Vec::new(),
-        query: Vec::new(),
-        priority: 0,
-    })
+    Some(Rule { host, paths: vec![template.ok()?], methods, conditions: Vec::new(), priority: 0 })
 }
 
 fn placed(error: &TemplateError, text: &str) {
