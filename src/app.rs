@@ -14,7 +14,7 @@ use crate::store::Store;
 use crate::telemetry::Telemetry;
 use crate::upstream::Upstreams;
 
-/// One handle instead of an `Arc` for each part in every constructor.
+/// One handle for the rooms that operate the proxy, instead of an `Arc` for each part in every constructor.
 pub struct App {
     pub in_force: Arc<InForce<Generation>>,
     pub live: Arc<Live>,

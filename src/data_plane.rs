@@ -1,5 +1,5 @@
 //! The data plane of multilith: what a request passes, and all that it needs. The rooms that operate it (the command line, the admin API,
-//! the console, the gate's clock, reloads) are the crate `multilith`, whose root has the map of both.
+//! the console, the gate's clock, the fleet, reloads) are the crate `multilith`, whose root has the map of all crates.
 //!
 //! Crates of their own, so that two cores build beside each other: the code of one is generated while the next is checked. Below this one
 //! are `src/routes_file.rs`, `src/core.rs` and `src/background.rs`.

@@ -43,7 +43,7 @@
 //!
 //! Three states of a thing have three names: [`config::Route`] is what was written, [`compile::Route`] is compiled and never
 //! changes, [`live::RouteState`] is what moves. A request loads one [`proxy::Generation`] at its start and holds it to its end. The state
-//! that rooms share while the proxy runs is one handle, [`app::App`].
+//! that the rooms of this crate share while the proxy runs is one handle, [`app::App`]; a request's steps hold what they use of it.
 //!
 //! There is one way through the proxy, for HTTP/1 and HTTP/2 on either end. [`listener`] takes a connection and reads a head with
 //! [`downstream`]; [`proxy::serve`] runs [`proxy::Steps`] over it, and moves bodies in both directions at once between the

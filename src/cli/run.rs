@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::runtime::Runtime;
 
 use super::{Exit, RunArgs, term};
-use crate::client::background;
+use crate::client::task;
 use crate::compile::{Compiled, Snapshot, compile_all, without_file};
 use crate::diagnostic::{Severity, Sources, render_all};
 use crate::migration::Stage;
@@ -53,7 +53,7 @@ pub fn run(args: RunArgs) -> Exit {
     // After an upgrade the service manager has to be told the process that it watches now.
     notify(&[NotifyState::Ready, NotifyState::MainPid(std::process::id())]);
     if let Some(pause) = watchdog() {
-        control.spawn(background::task(alive(pause)));
+        control.spawn(task::boxed(alive(pause)));
     }
     control.block_on(serve(&running, &mut signals));
     running.close();

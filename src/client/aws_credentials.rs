@@ -11,7 +11,7 @@ use serde::Deserialize;
 use tokio::runtime::Handle;
 
 use super::aws_keys::{AwsKeys, Keyring};
-use super::background;
+use super::task;
 use super::{FetchError, fetch};
 use crate::endpoint::CredentialsSource;
 use crate::endpoint::Url;
@@ -44,7 +44,7 @@ const LARGEST: usize = 64 * 1024;
 pub(super) fn kept(source: &CredentialsSource, function: &str, runtime: &Handle) -> Arc<Keyring> {
     let at_hand = at_hand(source).and_then(Result::ok);
     let keys = Arc::new(Keyring::from_pointee(at_hand));
-    runtime.spawn(background::task(keep(source.clone(), function.into(), Arc::downgrade(&keys))));
+    runtime.spawn(task::boxed(keep(source.clone(), function.into(), Arc::downgrade(&keys))));
     keys
 }
 

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, ReadBuf};
 
 use super::Socket;
-use super::background;
+use super::task;
 use crate::endpoint::IdleCloses;
 
 const LOOK: Duration = Duration::from_secs(1);
@@ -91,7 +91,7 @@ pub fn keep(key: u64, socket: Socket, now: Instant, wait: Duration, most: usize,
         std::mem::replace(&mut pool.looked_after, true)
     });
     if !looked_after {
-        tokio::spawn(background::task(look_after()));
+        tokio::spawn(task::boxed(look_after()));
     }
 }
 

@@ -6,7 +6,6 @@
 pub mod ask;
 mod aws_credentials;
 mod aws_keys;
-pub mod background;
 mod connect;
 mod end;
 pub mod etcd;
@@ -28,6 +27,7 @@ mod publish;
 pub mod read;
 mod socket;
 mod target;
+pub mod task;
 pub mod tls;
 mod translated;
 

@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use tokio::time::{Instant, timeout_at};
 
 use crate::admin::Parts;
-use crate::client::background;
+use crate::client::task;
 use crate::telemetry::{Event, EventFilter, Heard, Watcher};
 
 /// Requests that are kept; a page shows fewer.
@@ -39,7 +39,7 @@ impl RecentRequests {
     pub fn look(&self, parts: &Parts) {
         *self.0.until.lock() = Instant::now() + WATCHED;
         if !self.0.is_watched.swap(true, Ordering::AcqRel) {
-            tokio::spawn(background::task(keep(
+            tokio::spawn(task::boxed(keep(
                 Arc::clone(&self.0),
                 parts.app.telemetry.events.watch(EventFilter::default()),
             )));

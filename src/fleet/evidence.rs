@@ -10,8 +10,8 @@ use tokio::time::sleep;
 use super::scraped::Scrapes;
 use super::sums::{EvidenceRecord, HeardReplicas, RouteCounts};
 use super::{Fleet, FleetRole, Shared};
-use crate::client::background;
 use crate::client::etcd::{KeyAction, KeyIs};
+use crate::client::task;
 use crate::migration::gate::Tick;
 
 /// Between two looks of the leader.
@@ -38,7 +38,7 @@ impl Fleet {
         }
         let text = serde_json::to_string(&record()).expect("a record serialises");
         let shared = Arc::clone(shared);
-        self.shared.control.spawn(background::task(async move {
+        self.shared.control.spawn(task::boxed(async move {
             let key = shared.keys.key(&format!("evidence/{}", shared.name));
             if let Err(error) = shared.etcd.put(&key, &text, &id).await {
                 shared.trouble("what was counted here is not told", &error);
@@ -84,7 +84,7 @@ impl Fleet {
         let (shared, key, text) =
             (Arc::clone(&self.shared), self.shared.keys.key(&format!("gate/{route}")), judged.to_string());
         self.shared.seen.lock().gates.insert(route.into(), Arc::new(judged));
-        self.shared.control.spawn(background::task(async move {
+        self.shared.control.spawn(task::boxed(async move {
             let leader = shared.keys.key("leader");
             let put = KeyAction::Put { key: &key, value: &text, lease: None };
             if let Err(error) = shared.etcd.transaction(&[KeyIs::Created(&leader, term)], &[put], &[]).await {

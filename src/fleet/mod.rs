@@ -41,9 +41,9 @@ use serde_json::Value;
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
 
-use crate::client::background;
 use crate::client::etcd::{EtcdClient, EtcdLease};
 use crate::client::prometheus::Prometheus;
+use crate::client::task;
 use crate::compile::{FleetSettings, OwnRegion};
 use crate::store::Store;
 use crate::telemetry::Meters;
@@ -218,15 +218,15 @@ impl Fleet {
     pub fn start(&self, follower: Weak<dyn Follower>, first: Duration) {
         assert!(self.shared.follower.set(follower).is_ok(), "started once, with the server");
         let control = &self.shared.control;
-        control.spawn(background::task(keeper::keep_listed(Arc::clone(&self.shared))));
-        control.spawn(background::task(keeper::show_again_and_again(Arc::clone(&self.shared))));
-        control.spawn(background::task(watcher::follow_dials(Arc::clone(&self.shared))));
-        control.spawn(background::task(watcher::follow_gates(Arc::clone(&self.shared))));
-        control.spawn(background::task(watcher::follow_members(Arc::clone(&self.shared))));
+        control.spawn(task::boxed(keeper::keep_listed(Arc::clone(&self.shared))));
+        control.spawn(task::boxed(keeper::show_again_and_again(Arc::clone(&self.shared))));
+        control.spawn(task::boxed(watcher::follow_dials(Arc::clone(&self.shared))));
+        control.spawn(task::boxed(watcher::follow_gates(Arc::clone(&self.shared))));
+        control.spawn(task::boxed(watcher::follow_members(Arc::clone(&self.shared))));
         if self.is_sealing() {
-            control.spawn(background::task(watcher::follow_sealed(Arc::clone(&self.shared))));
+            control.spawn(task::boxed(watcher::follow_sealed(Arc::clone(&self.shared))));
         }
-        control.spawn(background::task(evidence::gather(Arc::clone(&self.shared))));
+        control.spawn(task::boxed(evidence::gather(Arc::clone(&self.shared))));
         let until = Instant::now() + first;
         let mut seen = self.shared.seen.lock();
         while !seen.listed {

@@ -16,7 +16,7 @@ use super::record::{DialRecord, DialText, FleetKeys};
 use super::rules::has_passed;
 use super::{Fleet, FleetRole, NotWrittenToFleet};
 use crate::client::etcd::{KeyAction, KeyIs};
-use crate::client::{FetchError, background};
+use crate::client::{FetchError, task};
 use crate::compile::OwnRegion;
 use crate::migration::Dial;
 use crate::migration::dial::Standing;
@@ -109,7 +109,7 @@ impl Fleet {
         let text = serde_json::to_string(&sums).expect("a record serialises");
         let key = FleetKeys::below(&region.parent).key(&format!("sums/{}/{route}", region.name));
         let shared = Arc::clone(&self.shared);
-        self.shared.control.spawn(background::task(async move {
+        self.shared.control.spawn(task::boxed(async move {
             let leader = shared.keys.key("leader");
             let put = KeyAction::Put { key: &key, value: &text, lease: None };
             if let Err(error) = shared.etcd.transaction(&[KeyIs::Created(&leader, term)], &[put], &[]).await {

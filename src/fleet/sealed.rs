@@ -8,7 +8,7 @@ use ring::rand::{SecureRandom as _, SystemRandom};
 
 use super::{Fleet, Shared};
 use crate::client::etcd::{KeyAction, KeyIs};
-use crate::client::{FetchError, background};
+use crate::client::{FetchError, task};
 
 /// Why something was not shared.
 #[derive(Debug, thiserror::Error)]
@@ -186,7 +186,7 @@ impl Drop for SharedWhile {
 /// Without a wait, unless another revision wrote it meanwhile; a key that is left there goes with its lease.
 fn remove_later(shared: &Arc<Shared>, key: String, revision: i64) {
     let task = Arc::clone(shared);
-    shared.control.spawn(background::task(async move {
+    shared.control.spawn(task::boxed(async move {
         let unchanged = [KeyIs::Modified(&key, revision)];
         if let Err(error) = task.etcd.transaction(&unchanged, &[KeyAction::Delete(&key)], &[]).await {
             task.trouble("a turn that is over is still held", &error);

@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
-use crate::client::background;
+use crate::client::task;
 use crate::compile::NotifyTarget;
 use crate::telemetry::Meters;
 
@@ -58,7 +58,7 @@ impl Notifier {
             self.metrics.edge().notify_begins(&target.name);
             lanes.entry(Arc::clone(&target.name)).or_insert_with(|| {
                 let (queue, waiting) = mpsc::channel(QUEUE);
-                self.runtime.spawn(background::task(send::deliver(target.clone(), waiting, Arc::clone(&self.metrics))));
+                self.runtime.spawn(task::boxed(send::deliver(target.clone(), waiting, Arc::clone(&self.metrics))));
                 Lane { target: target.clone(), queue }
             });
         }

@@ -9,7 +9,7 @@ use crate::compile::Snapshot;
 use crate::learn::RecordedRequest;
 use crate::message::{Fields, Name, percent_encoded};
 use crate::migration::{Answers, Dial, Policy, Stage, bucket};
-use crate::route::{ConditionKind, Facts, RouteId, normalise_bytes};
+use crate::route::{ConditionKind, ConditionOn, Facts, RouteId, normalise_bytes};
 
 /// The dial that a route has under a file; `None`: what the file says.
 pub(super) type DialOf<'a> = &'a dyn Fn(RouteId) -> Option<Dial>;
@@ -68,10 +68,12 @@ impl<'a> Replay<'a> {
                 Some(text) => text.clone(),
                 None => named.0.get(&value.hash).cloned().unwrap_or_else(|| format!("~{:x}", value.hash)),
             };
-            match &*value.on {
-                "header" => fields.append(&*value.name, text.as_bytes()),
-                "cookie" => write!(cookies, "{}={text}; ", value.name).expect("a string"),
-                _ => write!(query, "{}={}&", percent_encoded(&value.name), percent_encoded(&text)).expect("a string"),
+            match ConditionOn::read(&value.on)? {
+                ConditionOn::Header => fields.append(&*value.name, text.as_bytes()),
+                ConditionOn::Cookie => write!(cookies, "{}={text}; ", value.name).expect("a string"),
+                ConditionOn::Query => {
+                    write!(query, "{}={}&", percent_encoded(&value.name), percent_encoded(&text)).expect("a string");
+                }
             }
         }
         if !cookies.is_empty() {

@@ -46,7 +46,7 @@ use jiff::Timestamp;
 use parking_lot::Mutex;
 
 use crate::app::App;
-use crate::client::background;
+use crate::client::task;
 use crate::compile::{Changes, Compiled, Snapshot, TlsSettings, compile_all};
 use crate::diagnostic::{Code, Diagnostic, Diagnostics, Entry, Sources, report_all};
 use crate::gate::{Journal, LeftRoutes};
@@ -362,7 +362,7 @@ impl Reloader {
     /// Waits for the last request of an old generation: freeing a hundred thousand routes would keep its thread's other requests
     /// waiting.
     fn let_go(&self, old: Arc<Generation>) {
-        self.app.control.spawn(background::task(async move {
+        self.app.control.spawn(task::boxed(async move {
             while Arc::strong_count(&old) > 1 {
                 tokio::time::sleep(LOOK_AT_OLD).await;
             }

@@ -66,6 +66,7 @@ impl RouteTable {
         let mut table = Self { rules: rules.to_vec(), matching, ..Self::default() };
         let mut places = Vec::with_capacity(rules.len());
         for (rule, id) in rules.iter().zip(0_u32..) {
+            debug_assert!(rule.conditions.is_sorted_by_key(|condition| condition.on), "in the order of `ConditionOn`");
             for (template, number) in rule.paths.iter().zip(0_u16..) {
                 let (node, rest) = table.insert(&rule.host, template);
                 let rank = ConditionRank::of(rule);

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 
 use crate::app::App;
-use crate::client::background;
+use crate::client::task;
 use crate::compile::Snapshot;
 use crate::fleet::{AskedRate, Fleet, FleetError, FleetRole, NotWrittenToFleet};
 use crate::gate::{GateMove, NotMade};
@@ -39,7 +39,7 @@ pub(super) fn begin(app: &App, reloader: &Arc<Reloader>, first: Duration) {
     if let Some(fleet) = &app.fleet {
         let follower: Weak<Reloader> = Arc::downgrade(reloader);
         fleet.start(follower, first);
-        app.control.spawn(background::task(share_rates(Arc::clone(fleet), Arc::clone(&app.access))));
+        app.control.spawn(task::boxed(share_rates(Arc::clone(fleet), Arc::clone(&app.access))));
     }
 }
 

@@ -24,7 +24,7 @@ use super::running::Running;
 use super::start_error::StartError;
 use crate::admin;
 use crate::app::App;
-use crate::client::{background, pipe};
+use crate::client::{pipe, task};
 use crate::compile::{ServerSettings, Snapshot};
 use crate::console::Console;
 use crate::diagnostic::{Code, Diagnostic};
@@ -77,12 +77,12 @@ pub fn start(start: Start, control: &Handle) -> Result<Running, StartError> {
     let (stop, stopping) = watch::channel(false);
     if let Some(fleet) = app.fleet.clone().filter(|fleet| fleet.is_sealing()) {
         let certificates = tls.as_ref().map(|tls| Arc::clone(tls.certificates()));
-        control.spawn(background::task(acme::answer(fleet, Arc::clone(&app.live), certificates)));
+        control.spawn(task::boxed(acme::answer(fleet, Arc::clone(&app.live), certificates)));
     }
     if let Some(tls) = &tls {
         keep_certificates(&app, &server, tls, &reloader, &stopping);
     }
-    control.spawn(background::task(Arc::clone(&reloader).watch_certificates()));
+    control.spawn(task::boxed(Arc::clone(&reloader).watch_certificates()));
 
     let threads = match server.threads {
         0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
@@ -122,8 +122,8 @@ pub fn start(start: Start, control: &Handle) -> Result<Running, StartError> {
     };
     serve_clients(steps, &connections, (&server, &sockets, tls), (&data, threads), &accept_loops);
     gates.start(replica::moves_by(&reloader));
-    control.spawn(background::task(Arc::clone(&reloader).watch_file()));
-    control.spawn(background::task(look_now_and_then(Arc::clone(&app.telemetry))));
+    control.spawn(task::boxed(Arc::clone(&reloader).watch_file()));
+    control.spawn(task::boxed(look_now_and_then(Arc::clone(&app.telemetry))));
     ready.store(true, Ordering::Release);
     inheritance.serves();
     let Sockets { plain: listeners, encrypted: tls_listeners, admin, fds, .. } = sockets;
@@ -226,7 +226,7 @@ fn keep_certificates(
     }
     let (orders, ordered) = watch::channel(server.tls.acme.clone());
     let kept = (server.state_dir.clone(), Arc::clone(tls.certificates()), Arc::clone(&app.live));
-    app.control.spawn(background::task(acme::run(ordered, stopping.clone(), kept, app.fleet.clone())));
+    app.control.spawn(task::boxed(acme::run(ordered, stopping.clone(), kept, app.fleet.clone())));
     let metrics = Arc::clone(&app.telemetry.metrics);
     tls.certificates().when_changed(move |expiries| metrics.edge().certificates(expiries));
     let tls = Arc::clone(tls);

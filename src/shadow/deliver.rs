@@ -28,7 +28,7 @@ use super::recent::Recent;
 use super::skipped::Skipped;
 use super::tee::Tee;
 use super::{HELD_LIMIT, Translate, head, now};
-use crate::client::{UpstreamFault, background};
+use crate::client::{UpstreamFault, task};
 use crate::compare::{Rules, WrittenRules};
 use crate::compile::Route;
 use crate::endpoint::{Source, UpstreamId, UpstreamSpec};
@@ -147,7 +147,7 @@ impl ShadowTraffic {
         });
         // Ends when the last sender of copies is dropped.
         let sends = Arc::downgrade(&shadow);
-        runtime.spawn(background::task(async move {
+        runtime.spawn(task::boxed(async move {
             while let Some(jobs) = batches.next().await {
                 for job in jobs {
                     let Some(shadow) = sends.upgrade() else { return };
@@ -156,7 +156,7 @@ impl ShadowTraffic {
             }
         }));
         let looked_at = Arc::downgrade(&shadow);
-        runtime.spawn(background::task(Arc::clone(&shadow.cpu).watch(move || looked_at.strong_count() > 0)));
+        runtime.spawn(task::boxed(Arc::clone(&shadow.cpu).watch(move || looked_at.strong_count() > 0)));
         shadow
     }
 

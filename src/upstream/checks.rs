@@ -15,7 +15,7 @@ use super::endpoint_health::EndpointKey;
 use super::peers::Place;
 use super::pool::PoolRef;
 use crate::client::ask::ask;
-use crate::client::{AskError, BusDown, End, FetchError, Request, background};
+use crate::client::{AskError, BusDown, End, FetchError, Request, task};
 use crate::endpoint::{Health, HealthCheck, HealthRequest, HttpVersions};
 use crate::message::{Framing, Name, ProxiedAddresses, RequestHead};
 
@@ -45,7 +45,7 @@ pub(super) async fn keep_checked(pool: PoolRef) {
         for endpoint in members {
             tasks.0.entry(endpoint.key()).or_insert_with(|| {
                 let check = Check { endpoint, health: health.clone(), host: host.clone(), versions };
-                tokio::spawn(background::task(check.again_and_again())).abort_handle()
+                tokio::spawn(task::boxed(check.again_and_again())).abort_handle()
             });
         }
         changed.notified().await;

@@ -17,7 +17,7 @@ use super::observer::Observer;
 use super::peers::{PeerProblem, certificate_problem};
 use super::pool::{Entry, Pool};
 use super::status::{EndpointStatus, LastFailure, QueueStatus, UpstreamStatus};
-use crate::client::background;
+use crate::client::task;
 use crate::endpoint::{Address, Source, UpstreamSpec};
 use crate::store::Store;
 
@@ -74,7 +74,7 @@ impl Upstreams {
             pools: Mutex::default(),
             _stop: stop,
         });
-        upstreams.handle.spawn(background::task(keep_time(Arc::downgrade(&upstreams))));
+        upstreams.handle.spawn(task::boxed(keep_time(Arc::downgrade(&upstreams))));
         upstreams
     }
 
@@ -142,7 +142,7 @@ impl Upstreams {
     }
 
     fn keep(&self, pool: &Pool, task: impl Future<Output = ()> + Send + 'static) {
-        pool.own(self.handle.spawn(background::task(task)).abort_handle());
+        pool.own(self.handle.spawn(task::boxed(task)).abort_handle());
     }
 
     /// Some pool connects with other certificates than its files hold now.
@@ -182,7 +182,7 @@ impl Upstreams {
             return;
         }
         let (done, wait) = std::sync::mpsc::channel();
-        self.handle.spawn(background::task(async move {
+        self.handle.spawn(task::boxed(async move {
             for pool in &new {
                 pool.first_answer().await;
             }

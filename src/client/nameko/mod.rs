@@ -23,7 +23,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::{Brief, CallContext, ConnectError, Translation};
-use crate::client::background;
+use crate::client::task;
 use crate::endpoint::{BrokerSpec, NamekoSpec};
 use crate::route::BadArguments;
 pub use call::BusCall;
@@ -96,7 +96,7 @@ impl Bus {
             // Why was reported. The password does not go out in the clear instead.
             nameko.stands(BusState::Down("its certificates cannot be used".to_owned()));
         } else {
-            runtime.spawn(background::task(keep(Arc::downgrade(&nameko), calls, tls)));
+            runtime.spawn(task::boxed(keep(Arc::downgrade(&nameko), calls, tls)));
         }
         nameko
     }

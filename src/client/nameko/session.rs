@@ -19,7 +19,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::AbortHandle;
 
 use super::{BrokerTls, Bus, BusState, CALL_ID_STACK, CallContext, Heard, Publish, arguments, texts};
-use crate::client::background;
+use crate::client::task;
 use crate::endpoint::NamekoSpec;
 
 /// The broker removes the reply queue this long after its connection is gone.
@@ -123,7 +123,7 @@ impl Session {
         if let Some(target) = target.upgrade() {
             target.stands(BusState::Open(None));
         }
-        let mut watch = tokio::spawn(background::task(watch_consumers(
+        let mut watch = tokio::spawn(task::boxed(watch_consumers(
             self.connection.clone(),
             spec.service.clone(),
             Weak::clone(target),

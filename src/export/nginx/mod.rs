@@ -204,9 +204,9 @@ impl File<'_> {
         let regex = match (condition.on, &condition.kind) {
             (ConditionOn::Query, _) => pattern::query(condition),
             (ConditionOn::Cookie, _) => pattern::cookie(condition),
-            (_, ConditionKind::Equal(value)) => Some(format!("^{}$", pattern::escape(value))),
-            (_, ConditionKind::Present | ConditionKind::Absent) => Some(".".to_owned()),
-            (_, ConditionKind::Regex(_)) => None,
+            (ConditionOn::Header, ConditionKind::Equal(value)) => Some(format!("^{}$", pattern::escape(value))),
+            (ConditionOn::Header, ConditionKind::Present | ConditionKind::Absent) => Some(".".to_owned()),
+            (ConditionOn::Header, ConditionKind::Regex(_)) => None,
         };
         let from = match condition.on {
             ConditionOn::Header => self.header(&condition.name),

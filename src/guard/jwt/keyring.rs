@@ -11,7 +11,7 @@ use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
 
 use super::{KeySource, Keys, KeysError};
-use crate::client::background;
+use crate::client::task;
 use crate::live::read_secret_file;
 use crate::route::{JwtKeys, SecretSource};
 
@@ -93,7 +93,7 @@ fn begin(named: &JwtKeys) -> Kept {
             };
             let source = Arc::new(KeySource::new(read));
             let (kept, url) = (Arc::clone(&source), url.clone());
-            let keeper = Handle::current().spawn(background::task(async move {
+            let keeper = Handle::current().spawn(task::boxed(async move {
                 let failed =
                     |error: &super::JwksError| tracing::warn!(%url, %error, "keys for tokens were not fetched");
                 kept.keep_fresh(FETCH_EVERY, failed).await;
@@ -122,7 +122,7 @@ fn file(path: &Path, reading: Reading) -> Kept {
     let mut seen = Vec::new();
     let first = look(path, reading, &mut seen);
     let set = Arc::new(KeySet { source: Source::File(ArcSwapOption::new(first.map(Arc::new))) });
-    let keeper = Handle::current().spawn(background::task(watch(Arc::clone(&set), path.to_owned(), reading, seen)));
+    let keeper = Handle::current().spawn(task::boxed(watch(Arc::clone(&set), path.to_owned(), reading, seen)));
     Kept { set, keeper: Some(keeper.abort_handle()) }
 }
 

@@ -17,7 +17,7 @@ use tokio::time::{sleep, timeout};
 
 use super::token;
 use crate::client::etcd::{EtcdClient, decoded, not_understood, number};
-use crate::client::{FetchError, background};
+use crate::client::{FetchError, task};
 use crate::route::{EtcdApi, Revoked, etcd_v2_path};
 
 /// A watch without news is given up for a list this often: half-open connections carry no bad news.
@@ -122,7 +122,7 @@ impl RevocationLists {
         let mut kept = self.0.lock();
         let entry = kept.entry(named.clone()).or_insert_with(|| {
             let list = Arc::new(Revocations::new(named.api));
-            let keeper = Handle::current().spawn(background::task(follow(Arc::clone(&list), named.clone())));
+            let keeper = Handle::current().spawn(task::boxed(follow(Arc::clone(&list), named.clone())));
             Kept { list, keeper: keeper.abort_handle() }
         });
         Arc::clone(&entry.list)

@@ -52,6 +52,20 @@ impl ConditionOn {
         String::from_utf8(self.value(name, facts)?.into_owned()).ok()
     }
 
+    /// From the word that it displays as.
+    #[must_use]
+    pub fn read(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|on| on.word() == word)
+    }
+
+    const fn word(self) -> &'static str {
+        match self {
+            Self::Header => "header",
+            Self::Cookie => "cookie",
+            Self::Query => "query",
+        }
+    }
+
     /// What the table of these conditions is called in the file.
     #[must_use]
     pub const fn key(self) -> &'static str {
@@ -65,10 +79,6 @@ impl ConditionOn {
 
 impl fmt::Display for ConditionOn {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Header => "header",
-            Self::Cookie => "cookie",
-            Self::Query => "query",
-        })
+        f.write_str(self.word())
     }
 }

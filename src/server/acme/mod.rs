@@ -19,7 +19,7 @@ use instant_acme::Account;
 use jiff::Timestamp;
 use tokio::sync::{Mutex, watch};
 
-use crate::client::background;
+use crate::client::task;
 use crate::compile;
 use crate::fleet::{Fleet, NotShared};
 use crate::listener::tls::{Certificates, Pair, Validity};
@@ -93,10 +93,10 @@ pub async fn run(
             let mut hosts = tokio::task::JoinSet::new();
             for host in acme.settings.hosts.clone() {
                 let acme = Arc::clone(&acme);
-                hosts.spawn(background::task(async move { acme.keep(&host).await }));
+                hosts.spawn(task::boxed(async move { acme.keep(&host).await }));
             }
             let follower = Arc::clone(&acme);
-            hosts.spawn(background::task(async move { follower.follow().await }));
+            hosts.spawn(task::boxed(async move { follower.follow().await }));
             // They end with this future.
             while let Some(ended) = hosts.join_next().await {
                 if let Err(error) = ended {

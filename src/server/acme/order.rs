@@ -108,16 +108,13 @@ impl Acme {
     ) -> Result<Pair, OrderError> {
         let account = self.account(turn).await?;
         let mut order = new_order(&account, host, replaced).await?;
-        let mut shown = Vec::new();
-        let mut authorizations = order.authorizations();
-        while let Some(authorization) = authorizations.next().await {
-            let authorization = authorization?;
-            match authorization.status {
-                AuthorizationStatus::Pending => shown.push(self.prove(host, authorization, attempt, turn).await?),
-                AuthorizationStatus::Valid => {}
-                other => return Err(OrderError::NotProved(format!("{other:?}"))),
+        let shown = match self.prove_all(host, &mut order, attempt, turn).await {
+            // A fast authority says that it does not accept the proof where others say that they will look.
+            Err(error @ OrderError::Authority(Error::Api(_))) => {
+                return Err(why_not(&mut order).await.map_or(error, OrderError::NotProved));
             }
-        }
+            shown => shown?,
+        };
         let ready = order.poll_ready(&POLLING).await;
         if !matches!(ready, Ok(OrderStatus::Ready)) {
             return Err(match (why_not(&mut order).await, ready) {
@@ -190,6 +187,27 @@ impl Acme {
             share.keep_account(turn, account).await?;
         }
         Ok(())
+    }
+
+    /// The proofs that the order asks for.
+    async fn prove_all(
+        &self,
+        host: &str,
+        order: &mut Order,
+        attempt: u32,
+        turn: Option<&FleetTurn>,
+    ) -> Result<Vec<Shown>, OrderError> {
+        let mut shown = Vec::new();
+        let mut authorizations = order.authorizations();
+        while let Some(authorization) = authorizations.next().await {
+            let authorization = authorization?;
+            match authorization.status {
+                AuthorizationStatus::Pending => shown.push(self.prove(host, authorization, attempt, turn).await?),
+                AuthorizationStatus::Valid => {}
+                other => return Err(OrderError::NotProved(format!("{other:?}"))),
+            }
+        }
+        Ok(shown)
     }
 
     /// Shows the proof, and tells the authority to look.

@@ -32,7 +32,7 @@ mod long_bodies;
 mod not_sure;
 mod observing;
 mod passthrough;
-mod planning;
+pub(crate) mod planning;
 mod proxy_protocol;
 mod queueing;
 mod rehearsal;

@@ -53,7 +53,7 @@ fn post(edge: &Edge, path: &str, text: &str) -> (u16, Value) {
     ask(edge, path, &json!({ "text": text }))
 }
 
-pub(super) fn ask(edge: &Edge, path: &str, body: &Value) -> (u16, Value) {
+pub(crate) fn ask(edge: &Edge, path: &str, body: &Value) -> (u16, Value) {
     let body = body.to_string();
     let mut client = crate::harness::Client::connect(edge.admin_address());
     client.send(format!(

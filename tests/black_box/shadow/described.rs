@@ -1,8 +1,9 @@
-//! The `OpenAPI` document says what the report of comparisons holds: every key of the answers, with its type.
+//! The `OpenAPI` document says what the answers of the API hold: every key, with its type.
 
 use serde_json::{Value, json};
 
-use crate::harness::{Origin, Reply, eventually};
+use crate::edge::planning::ask;
+use crate::harness::{Edge, Origin, Reply, eventually};
 use crate::shadow::plan::shadowing;
 
 /// What of a value a schema does not say, or says otherwise.
@@ -10,6 +11,19 @@ fn undescribed(document: &Value, schema: &Value, value: &Value, at: &str, wrong:
     if let Some(name) = schema["$ref"].as_str() {
         let schema = document.pointer(name.trim_start_matches('#')).unwrap_or_else(|| panic!("{name} is nowhere"));
         return undescribed(document, schema, value, at, wrong);
+    }
+    if let Some(kinds) = schema["oneOf"].as_array() {
+        let tried = kinds.iter().map(|kind| {
+            let mut wrong = Vec::new();
+            undescribed(document, kind, value, at, &mut wrong);
+            wrong
+        });
+        wrong.extend(tried.min_by_key(Vec::len).unwrap_or_default());
+        return;
+    }
+    if schema["type"].is_null() && schema["enum"].is_null() && schema["description"].is_string() {
+        // It says in words that it is of any kind.
+        return;
     }
     if let Some(words) = schema["enum"].as_array() {
         if !words.contains(value) {
@@ -97,4 +111,35 @@ fn every_part_of_the_report_is_in_the_document_of_the_api() {
     // The check itself sees what is not described.
     undescribed(&document, &schemas["Quantiles"], &json!({ "p50_seconds": "x", "p51": 1 }), "bad", &mut wrong);
     assert_eq!(wrong.len(), 3, "{wrong:?}");
+}
+
+#[test]
+fn every_part_of_a_gate_of_the_journal_and_of_a_check_is_in_the_document_of_the_api() {
+    let (monolith, service) = (Origin::saying("ok"), Origin::saying("ok"));
+    let route = "[routes.mine]\npath = \"/\"\nservice = \"new\"\nstage = \"canary\"\nweight = \"50%\"\ngate = {}\n";
+    let edge = Edge::before(&monolith).service("new", &service).with(route).start();
+    let moved = edge.admin("POST", "/api/v1/routes/mine/promote");
+    assert_eq!(moved.status(), 200, "{}", moved.text());
+    let shown = eventually("what the gate goes by", || {
+        edge.get("/");
+        let shown = edge.admin_json("GET", "/api/v1/routes/mine").1;
+        shown["gate"]["metrics"].as_object().is_some_and(|metrics| !metrics.is_empty()).then_some(shown)
+    });
+    let (_, journal) = edge.admin_json("GET", "/api/v1/journal?limit=1000");
+    assert!(journal["entries"].as_array().is_some_and(|entries| !entries.is_empty()), "{journal:#}");
+    let (status, found) =
+        ask(&edge, "/api/v1/check", &json!({ "text": "[monolith]\nurl = \"${OF_NOBODY}\"\nurll = 3\n" }));
+    assert!(status == 200 && found["diagnostics"].as_array().is_some_and(|found| !found.is_empty()), "{found:#}");
+    let (_, progress) = edge.admin_json("GET", "/api/v1/progress");
+    let (_, document) = edge.admin_json("GET", "/api/v1/openapi.json");
+    let paths = &document["paths"];
+    let answer = |path: &str, method: &str| {
+        paths[path][method]["responses"]["200"]["content"]["application/json"]["schema"].clone()
+    };
+    let mut wrong = Vec::new();
+    undescribed(&document, &document["components"]["schemas"]["Gate"], &shown["gate"], "gate", &mut wrong);
+    undescribed(&document, &answer("/api/v1/journal", "get"), &journal, "journal", &mut wrong);
+    undescribed(&document, &answer("/api/v1/check", "post"), &found, "check", &mut wrong);
+    undescribed(&document, &answer("/api/v1/progress", "get"), &progress, "progress", &mut wrong);
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
