@@ -16,6 +16,6 @@ pub mod store;
 pub mod telemetry;
 pub mod upstream;
 
-pub use multilith_background::{compile, inventory};
+pub use multilith_background::{compile, export, inventory};
 pub use multilith_core::{compare, endpoint, message, migration, route};
 pub use multilith_routes_file::{config, diagnostic};
