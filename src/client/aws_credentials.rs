@@ -11,8 +11,7 @@ use serde::Deserialize;
 use tokio::runtime::Handle;
 
 use super::aws_keys::{AwsKeys, Keyring};
-use super::task;
-use super::{FetchError, fetch};
+use super::{FetchError, fetch, task};
 use crate::endpoint::CredentialsSource;
 use crate::endpoint::Url;
 

@@ -139,8 +139,8 @@ fn less(
     if own.names_methods != best.names_methods {
         return Lost::LessSpecific(LessSpecific::Methods);
     }
-    let counted = ConditionOn::ALL.into_iter().zip(own.conditions.into_iter().zip(best.conditions));
-    if let Some((on, (own, winner))) = counted.into_iter().find(|(_, (own, winner))| own != winner) {
+    let mut counted = ConditionOn::ALL.into_iter().zip(own.conditions.into_iter().zip(best.conditions));
+    if let Some((on, (own, winner))) = counted.find(|(_, (own, winner))| own != winner) {
         return Lost::LessSpecific(LessSpecific::Conditions { on, own, winner });
     }
     if own.priority == best.priority {

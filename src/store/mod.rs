@@ -109,13 +109,12 @@ impl Store {
             }
         });
         self.jobs.try_send(job).map_err(|_| StoreError::Slow)?;
-        let closed = |_| StoreError::Closed;
         match answer.recv_timeout(TURN) {
             Ok(()) => Ok(()),
             Err(RecvTimeoutError::Disconnected) => Err(StoreError::Closed),
             Err(RecvTimeoutError::Timeout) if !taken.swap(true, AcqRel) => Err(StoreError::Slow),
             // It has begun, and may be written already: only the answer tells.
-            Err(RecvTimeoutError::Timeout) => answer.recv().map_err(closed),
+            Err(RecvTimeoutError::Timeout) => answer.recv().map_err(|_| StoreError::Closed),
         }
     }
 

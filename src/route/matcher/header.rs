@@ -10,7 +10,7 @@ use crate::route::Facts;
 pub(super) fn holds(condition: &Condition, facts: &Facts<'_>) -> bool {
     match facts.preflight {
         Some(announced) if announces(announced, &condition.name) => !matches!(condition.kind, ConditionKind::Absent),
-        _ => condition.kind.holds(facts.headers.get(&*condition.name)),
+        _ => condition.kind.holds(value(&condition.name, facts).as_deref()),
     }
 }
 

@@ -7,7 +7,7 @@ use crate::route::Facts;
 
 /// A CORS preflight has the query of its request.
 pub(super) fn holds(condition: &Condition, facts: &Facts<'_>) -> bool {
-    condition.kind.holds(facts.query_value(&condition.name).as_deref().map(str::as_bytes))
+    condition.kind.holds(value(&condition.name, facts).as_deref())
 }
 
 pub(super) fn value<'f>(name: &str, facts: &'f Facts<'_>) -> Option<Cow<'f, [u8]>> {

@@ -21,14 +21,14 @@ fn undescribed(document: &Value, schema: &Value, value: &Value, at: &str, wrong:
         wrong.extend(tried.min_by_key(Vec::len).unwrap_or_default());
         return;
     }
-    if schema["type"].is_null() && schema["enum"].is_null() && schema["description"].is_string() {
-        // It says in words that it is of any kind.
-        return;
-    }
     if let Some(words) = schema["enum"].as_array() {
         if !words.contains(value) {
             wrong.push(format!("{at}: {value} is none of {words:?}"));
         }
+        return;
+    }
+    if schema["type"].is_null() && schema["description"].is_string() {
+        // It says in words that it is of any kind.
         return;
     }
     let is = match value {
