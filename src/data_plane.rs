@@ -12,10 +12,9 @@ pub mod listener;
 pub mod live;
 pub mod proxy;
 pub mod shadow;
-pub mod store;
 pub mod telemetry;
 pub mod upstream;
 
-pub use multilith_background::{compile, export, inventory};
+pub use multilith_background::{compile, export, inventory, store};
 pub use multilith_core::{compare, endpoint, message, migration, route};
 pub use multilith_routes_file::{config, diagnostic};

@@ -38,7 +38,7 @@
 //!
 //! They are in five crates, each the sources of its rooms side by side in `src`: `routes_file.rs` has [`config`] and [`diagnostic`],
 //! `core.rs` the pure rooms that a request passes, `background.rs` those that no request waits for ([`compile`](mod@compile),
-//! [`export`] and [`inventory`]), `data_plane.rs` what else a request passes and all that this needs, this one what operates it: [`cli`], [`server`],
+//! [`export`], [`inventory`] and [`store`]), `data_plane.rs` what else a request passes and all that this needs, this one what operates it: [`cli`], [`server`],
 //! [`admin`], [`console`], [`reload`], [`gate`], [`app`], [`fleet`], [`notify`] and [`plan`].
 //!
 //! Three states of a thing have three names: [`config::Route`] is what was written, [`compile::Route`] is compiled and never

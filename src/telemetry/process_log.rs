@@ -26,7 +26,8 @@ const DEFAULT: &str =
     "info,pingora=off,pingora_core::services=error,pingora_core::listeners=warn,h2=off,rskafka=off,rustls=off";
 /// A room is `multilith::ROOM` in the log and in a directive, whichever crate it stands in.
 const PROGRAM: &str = "multilith";
-const DATA_PLANE: &str = env!("CARGO_CRATE_NAME");
+/// The crates of rooms that write to the log, below the crate of that name.
+const CRATES: [&str; 2] = [env!("CARGO_CRATE_NAME"), "multilith_background"];
 /// Pingora's parse errors carry the head that could not be parsed, cookies and all.
 const LONGEST: usize = 512;
 /// The text in front of such a head.
@@ -83,7 +84,7 @@ where
 {
     let given = std::env::var(VARIABLE).ok().filter(|given| !given.trim().is_empty());
     let parsed = given.as_deref().map(|given| {
-        EnvFilter::try_new(given).and_then(|_| EnvFilter::try_new(format!("{DEFAULT},{}", of_both(given))))
+        EnvFilter::try_new(given).and_then(|_| EnvFilter::try_new(format!("{DEFAULT},{}", for_each_crate(given))))
     });
     let understood = !matches!(parsed, Some(Err(_)));
     let filter = parsed.and_then(Result::ok).unwrap_or_else(|| EnvFilter::new(DEFAULT));
@@ -92,11 +93,13 @@ where
 }
 
 /// The directives, those of a room once for each crate.
-fn of_both(directives: &str) -> String {
+fn for_each_crate(directives: &str) -> String {
     let mut all = directives.to_owned();
     for directive in directives.split(',').map(str::trim) {
         if let Some(room) = directive.strip_prefix(PROGRAM).filter(|room| room.starts_with("::")) {
-            let _ = write!(all, ",{DATA_PLANE}{room}");
+            for name in CRATES {
+                let _ = write!(all, ",{name}{room}");
+            }
         }
     }
     all
@@ -137,7 +140,8 @@ where
         let target = if said.target.is_empty() { event.metadata().target() } else { &said.target };
         let (paint, plain) = if self.colour { (paint(level), "\x1b[0m") } else { ("", "") };
         let time = String::from_utf8_lossy(&time);
-        let (program, room) = target.strip_prefix(DATA_PLANE).map_or(("", target), |room| (PROGRAM, room));
+        let (program, room) =
+            CRATES.iter().find_map(|name| target.strip_prefix(name)).map_or(("", target), |room| (PROGRAM, room));
         writeln!(writer, "{time} {paint}{level:<5}{plain} {program}{room}: {}{}", said.message, said.fields)
     }
 }
@@ -239,10 +243,10 @@ mod tests {
 
     #[test]
     fn a_directive_for_a_room_holds_in_whichever_crate_it_stands() {
-        assert_eq!(of_both("info,multilith=debug, h2=off"), "info,multilith=debug, h2=off");
+        assert_eq!(for_each_crate("info,multilith=debug, h2=off"), "info,multilith=debug, h2=off");
         assert_eq!(
-            of_both("multilith::live=trace,info"),
-            "multilith::live=trace,info,multilith_data_plane::live=trace"
+            for_each_crate("multilith::live=trace,info"),
+            "multilith::live=trace,info,multilith_data_plane::live=trace,multilith_background::live=trace"
         );
     }
 
