@@ -160,6 +160,9 @@ impl IdlePool {
 
 /// Whether the peer has sent nothing, not even the end: an upstream speaks only when it is asked.
 pub fn is_silent(socket: &mut Socket) -> bool {
+    if socket.is_quiet() {
+        return true;
+    }
     let mut byte = [0];
     let mut buffer = ReadBuf::new(&mut byte);
     // Without tokio's budget, which would make a busy task take any connection for silent.

@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use pingora::protocols::{ALPN, Stream};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
 
 /// Plain TCP is read and written without the layers that pingora's streams have.
@@ -49,6 +49,16 @@ impl Socket {
         }
         let milliseconds = u32::from_ne_bytes(info[PLACE..NEEDED].try_into().ok()?);
         Some(Duration::from_millis(u64::from(milliseconds)))
+    }
+
+    /// A read of plain TCP would find nothing: neither bytes nor an end have come since one that found nothing. Takes no lock, and leaves
+    /// no waker behind. `false`: that is not known.
+    #[must_use]
+    pub fn is_quiet(&self) -> bool {
+        match self {
+            Self::Tcp(socket) => socket.try_io(Interest::READABLE, || Ok(())).is_err(),
+            Self::Stream(_) => false,
+        }
     }
 
     #[must_use]

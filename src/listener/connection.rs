@@ -68,9 +68,12 @@ impl HttpListener {
         let rules = HeadRules { longest: limits.request_head, bare_line_feeds };
         let mut told = shutdown.clone();
         // One for all requests: to be told anew costs a lock.
-        let mut stopping = Stopping { said: false, told: pin!(told_to_stop(&mut told)) };
+        let told = pin!(told_to_stop(&mut told));
+        let mut stopping = Stopping::new(shutdown, told);
+        let mut idle_since = Instant::now();
         loop {
-            let (head, length) = match self.wait(&mut conn, rules, &limits, fresh, &mut stopping).await {
+            let waited = self.wait(&mut conn, rules, &limits, fresh, idle_since, &mut stopping).await;
+            let (head, length) = match waited {
                 Waited::Arrived(Arrived::Request(head, length)) => (head, length),
                 Waited::Arrived(Arrived::Malformed(bad, head)) => {
                     let failure = Failure::Refused { status: bad.status, reason: bad.reason };
@@ -96,16 +99,16 @@ impl HttpListener {
                 }
             };
             (fresh, served) = (false, served + 1);
-            if *shutdown.borrow() || limits.requests_per_connection.is_some_and(|most| served >= most) {
+            if stopping.is_known() || limits.requests_per_connection.is_some_and(|most| served >= most) {
                 conn.close();
             }
             // In a box, so that the connection holds no room for an exchange while it is idle; made in the box, since what is made
             // outside is copied there, with all the room that it will need.
             let serving = Box::write(Box::new_uninit(), self.serve(&mut conn, head, length, arrival.clone()));
             match alone(Box::into_pin(serving)).await {
-                Ok(After::Next) => {}
-                Ok(After::Close) => return Box::pin(close(conn)).await,
-                Ok(After::Linger) => {
+                Ok((After::Next, end)) => idle_since = end,
+                Ok((After::Close, _)) => return Box::pin(close(conn)).await,
+                Ok((After::Linger, _)) => {
                     return Box::pin(conn.linger(limits.body_timeout.unwrap_or(LINGER))).await;
                 }
                 Err(thrown) => {
@@ -120,11 +123,19 @@ impl HttpListener {
         }
     }
 
-    async fn serve(&self, conn: &mut Http1Connection, head: RequestHead, length: usize, arrival: Arrival) -> After {
+    /// Serves one request, and says when that was done.
+    async fn serve(
+        &self,
+        conn: &mut Http1Connection,
+        head: RequestHead,
+        length: usize,
+        arrival: Arrival,
+    ) -> (After, Instant) {
         let framing = conn.framing();
         let mut exchange = Exchange::new(self.steps.in_force.load(), head, arrival, framing, Instant::now());
         exchange.head_length = Some(length);
-        proxy::serve(&self.steps, &mut ClientEnd::Http1(conn), &mut exchange).await
+        let after = proxy::serve(&self.steps, &mut ClientEnd::Http1(conn), &mut exchange).await;
+        (after, exchange.ended.unwrap_or_else(Instant::now))
     }
 
     async fn http2(&self, socket: Socket, ahead: BytesMut, arrival: Arrival, limits: Limits, shutdown: &ShutdownWatch) {
@@ -180,12 +191,12 @@ impl HttpListener {
         rules: HeadRules,
         limits: &Limits,
         fresh: bool,
+        idle_since: Instant,
         stopping: &mut Stopping<'_, impl Future<Output = ()>>,
     ) -> Waited {
-        let now = Instant::now();
         let mut begun = conn.has_begun();
         let pause = if fresh || begun { limits.header_timeout } else { limits.idle_timeout };
-        let mut due = pause.map(|pause| now + pause);
+        let mut due = pause.map(|pause| idle_since + pause);
         // When the connection is left, if no request has begun by then.
         let mut leave = None;
         poll_fn(|cx: &mut Context<'_>| {
@@ -266,8 +277,12 @@ async fn serve_stream(
 ) {
     let began = Instant::now();
     let due = pause.map(|pause| began + pause);
+    let mut waited = false;
     let settled = poll_fn(|cx| match stream.poll_settled(cx) {
-        Poll::Pending => stream.timer.poll(cx, due).map(|()| None),
+        Poll::Pending => {
+            waited = true;
+            stream.timer.poll(cx, due).map(|()| None)
+        }
         settled @ Poll::Ready(_) => settled.map(Some),
     })
     .await;
@@ -288,6 +303,9 @@ async fn serve_stream(
         None => Framing::Open,
     };
     let mut exchange = Exchange::new(steps.in_force.load(), head, arrival, framing, began);
+    if waited {
+        exchange.moment = None;
+    }
     let mut client = ClientEnd::Http2(&mut stream);
     match malformed {
         Some(bad) => {
@@ -420,14 +438,31 @@ impl HttpListener {
 const GRACE: Duration = Duration::from_secs(3);
 
 /// Whether the server stops, as one connection has heard.
+/// One task only may ask it.
 struct Stopping<'a, Told> {
     said: bool,
+    /// `told` wakes the task.
+    wakes: bool,
+    watch: &'a ShutdownWatch,
     told: Pin<&'a mut Told>,
 }
 
-impl<Told: Future<Output = ()>> Stopping<'_, Told> {
+impl<'a, Told: Future<Output = ()>> Stopping<'a, Told> {
+    fn new(watch: &'a ShutdownWatch, told: Pin<&'a mut Told>) -> Self {
+        Self { said: *watch.borrow(), wakes: false, watch, told }
+    }
+
+    /// The server stops. Takes no lock, and leaves no waker behind.
+    fn is_known(&self) -> bool {
+        self.said || self.watch.has_changed().unwrap_or(true)
+    }
+
+    /// The server stops; if not, the task is woken when it does.
     fn is_said(&mut self, cx: &mut Context<'_>) -> bool {
-        self.said = self.said || self.told.as_mut().poll(cx).is_ready();
+        if !self.said && (!self.wakes || self.is_known()) {
+            self.wakes = true;
+            self.said = self.told.as_mut().poll(cx).is_ready();
+        }
         self.said
     }
 }

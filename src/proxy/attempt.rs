@@ -42,7 +42,7 @@ pub struct Failed {
 
 /// Picks the endpoint that is asked next.
 pub fn choose(steps: &Steps, exchange: &mut Exchange) -> Result<(), Next> {
-    let now = Instant::now();
+    let now = exchange.now();
     let Some(next) = next_attempt(exchange, now) else {
         return Err(not_sent(steps, exchange, Failure::NoEndpoint));
     };
@@ -114,6 +114,7 @@ pub fn connect_limit(exchange: &Exchange) -> Option<Duration> {
 
 /// No connection: nothing was sent, so any method may go elsewhere.
 pub fn not_connected(steps: &Steps, exchange: &mut Exchange, error: &ConnectError) -> Next {
+    exchange.moment = None;
     if error.is_out_of_descriptors() {
         // Any other endpoint would need one, too.
         exchange.failure = Some(Failure::Descriptors);
@@ -136,10 +137,13 @@ pub fn not_connected(steps: &Steps, exchange: &mut Exchange, error: &ConnectErro
 
 /// A connection is there.
 pub fn connected(exchange: &mut Exchange, reused: bool) {
-    // A connection from the pool was there at once: the clock is not read again.
-    let now = exchange.attempt.began.filter(|_| reused).unwrap_or_else(Instant::now);
+    // A connection from the pool was there at once.
+    let took = |began: Instant| if reused { Duration::ZERO } else { began.elapsed() };
     exchange.attempt.reused = reused;
-    exchange.attempt.connected = exchange.attempt.began.map(|began| now.saturating_duration_since(began));
+    exchange.attempt.connected = exchange.attempt.began.map(took);
+    if !reused {
+        exchange.moment = None;
+    }
 }
 
 /// A request whose response may pause for as long as a tunnel may: an event stream, or a call of gRPC.
@@ -164,7 +168,7 @@ pub enum HeadOutcome {
 pub fn response_head(steps: &Steps, exchange: &mut Exchange, head: &ResponseHead, kept: bool) -> HeadOutcome {
     let switches = head.status == StatusCode::SWITCHING_PROTOCOLS;
     exchange.close |= steps.live.is_stopping() && !switches;
-    let now = Instant::now();
+    let now = exchange.now();
     exchange.attempt.first_byte = exchange.attempt.began.map(|began| now.saturating_duration_since(began));
     if let (Some(side), Some(elapsed)) = (exchange.meter_side(), exchange.attempt.first_byte) {
         exchange.route().meters.upstream_seconds(side, elapsed.as_secs_f64());

@@ -49,22 +49,28 @@ async fn attempts(steps: &Steps, client: &mut ClientEnd<'_>, exchange: &mut Exch
     if let Err(failure) = steps.admit(exchange) {
         return say(client, exchange, failure).await;
     }
-    if identify::is_due(exchange)
-        && let Err(failure) = Box::pin(identify::identify(steps, client, exchange)).await
-    {
-        return say(client, exchange, failure).await;
+    if identify::is_due(exchange) {
+        let identified = Box::pin(identify::identify(steps, client, exchange)).await;
+        exchange.moment = None;
+        if let Err(failure) = identified {
+            return say(client, exchange, failure).await;
+        }
     }
     let mut kept = ReplayBuffer::default();
     if let Some(gathering) = buffer::gathering(exchange) {
         // In a box, because few requests have a body that is waited for.
-        if let Err(failure) = Box::pin(gathering.run(steps, client, exchange, &mut kept)).await {
+        let gathered = Box::pin(gathering.run(steps, client, exchange, &mut kept)).await;
+        exchange.moment = None;
+        if let Err(failure) = gathered {
             return say(client, exchange, failure).await;
         }
     }
     loop {
         if let Some(fault) = fault::drawn(exchange) {
             // In a box, because few requests fail on purpose.
-            match Box::pin(fault::suffer(steps, client, exchange, fault, kept.is_whole())).await {
+            let next = Box::pin(fault::suffer(steps, client, exchange, fault, kept.is_whole())).await;
+            exchange.moment = None;
+            match next {
                 None => {}
                 Some(Next::Again) => continue,
                 Some(Next::Stop(failure)) => return say(client, exchange, failure).await,

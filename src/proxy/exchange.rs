@@ -43,6 +43,8 @@ pub struct Exchange {
     /// The one snapshot that this request sees.
     pub generation: Arc<Generation>,
     pub began: Instant,
+    /// The clock as this turn of the task has read it; `None`: not yet, or the task has waited since.
+    pub moment: Option<Instant>,
     pub arrival: Arrival,
     /// The request's head: as it came, and after `admit` cleaned.
     pub head: RequestHead,
@@ -179,6 +181,7 @@ impl Exchange {
         Self {
             generation,
             began: now,
+            moment: Some(now),
             secure: arrival.tls,
             arrival,
             call: Call::of(&head),
@@ -225,6 +228,11 @@ impl Exchange {
             deadline: Deadline::default(),
             ended: None,
         }
+    }
+
+    /// The time, read once in a turn of the task, which takes microseconds unless it passes a long body.
+    pub fn now(&mut self) -> Instant {
+        *self.moment.get_or_insert_with(Instant::now)
     }
 
     pub fn route(&self) -> &RouteInForce {

@@ -97,10 +97,10 @@ impl Pump<'_, '_> {
         let outcome = {
             let (mut interim, mut begun) = (0, false);
             poll_fn(|cx| {
-                // No response is looked for before the request has left.
-                if !std::mem::replace(&mut begun, true)
-                    && let Poll::Ready(outcome) = self.poll_upload(cx, &mut false)
-                {
+                if std::mem::replace(&mut begun, true) {
+                    self.exchange.moment = None;
+                } else if let Poll::Ready(outcome) = self.poll_upload(cx, &mut false) {
+                    // No response is looked for before the request has left.
                     return Poll::Ready(outcome);
                 }
                 self.poll(cx, &mut interim)
@@ -110,14 +110,15 @@ impl Pump<'_, '_> {
         let mut stale = false;
         let (failure, unprocessed) = match outcome {
             Outcome::Whole => {
-                let now = Instant::now();
+                let now = self.exchange.now();
                 self.exchange.ended = Some(now);
                 give_back(self.upstream, self.exchange, now, self.steps.idle);
                 return Ended::Whole(after(self.client));
             }
             Outcome::Received => {
                 let held = self.held.take().expect("what was received is held");
-                give_back(self.upstream, self.exchange, Instant::now(), self.steps.idle);
+                let now = self.exchange.now();
+                give_back(self.upstream, self.exchange, now, self.steps.idle);
                 return Ended::Held(held, None);
             }
             Outcome::Switched => {
@@ -245,6 +246,7 @@ impl Pump<'_, '_> {
                 None => {}
                 Some(Poll::Pending) => break,
                 Some(Poll::Ready(Ok(last))) => {
+                    self.exchange.moment = None;
                     *moved = true;
                     self.passed_on(last);
                     continue;
@@ -273,6 +275,9 @@ impl Pump<'_, '_> {
 
     /// Some of the body was put, and with `last` all of it.
     fn passed_on(&mut self, last: bool) {
+        if !last {
+            self.exchange.moment = None;
+        }
         if last && self.upload != Upload::Open {
             // The upstream is done, however slow the client is.
             self.exchange.permit = None;

@@ -49,6 +49,7 @@ async fn wait_for(
     let timed = tokio::time::timeout(timeout, wait);
     let waited = while_client_stays(client, exchange.began, timed).await;
     drop(shown);
+    exchange.moment = None;
     tell(exchange, began.elapsed());
     match waited {
         Ok(Ok(permit)) => Ok(permit),

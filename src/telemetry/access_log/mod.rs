@@ -8,6 +8,7 @@ mod writer;
 use std::cell::RefCell;
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
@@ -31,6 +32,8 @@ pub(crate) fn redacted_query(query: &[u8], hidden: &[Box<str>], use_it: impl FnO
 /// The log in force.
 pub struct AccessLogger {
     settings: ArcSwap<Settings>,
+    /// Of `settings`: every request asks.
+    off: AtomicBool,
     writer: Writer,
     /// Two reloads at once must not leave the settings of one with the output of the other.
     changing: Mutex<()>,
@@ -40,7 +43,12 @@ impl AccessLogger {
     /// Opens the output and starts the thread.
     pub fn start(settings: &Settings, metrics: Arc<Meters>) -> io::Result<Self> {
         let writer = Writer::start(Output::open(&settings.output)?, metrics, None)?;
-        Ok(Self { settings: ArcSwap::from_pointee(settings.clone()), writer, changing: Mutex::new(()) })
+        Ok(Self::writing_to(writer, settings.clone()))
+    }
+
+    fn writing_to(writer: Writer, settings: Settings) -> Self {
+        let off = AtomicBool::new(settings.format == LogFormat::Off);
+        Self { settings: ArcSwap::from_pointee(settings), off, writer, changing: Mutex::new(()) }
     }
 
     /// Puts other settings in force. An output that cannot be opened leaves everything as it was.
@@ -50,6 +58,7 @@ impl AccessLogger {
             self.writer.redirect(Output::open(&settings.output)?);
         }
         self.settings.store(Arc::new(settings.clone()));
+        self.off.store(settings.format == LogFormat::Off, Relaxed);
         Ok(())
     }
 
@@ -65,7 +74,7 @@ impl AccessLogger {
 
     /// No line will be written.
     pub fn is_off(&self) -> bool {
-        self.settings.load().format == LogFormat::Off
+        self.off.load(Relaxed)
     }
 
     /// Writes the exchange's line, if it is to be written. Never waits.
@@ -101,7 +110,7 @@ impl AccessLogger {
             sample: crate::migration::Percent::EVERYBODY,
         };
         let writer = Writer::start(Output::over(output), metrics, Some(room)).expect("a thread can be started");
-        Self { settings: ArcSwap::from_pointee(settings), writer, changing: Mutex::new(()) }
+        Self::writing_to(writer, settings)
     }
 }
 
