@@ -39,7 +39,7 @@
 //! They are in five crates, each the sources of its rooms side by side in `src`: `routes_file.rs` has [`config`] and [`diagnostic`],
 //! `core.rs` the pure rooms that a request passes, `background.rs` those that no request waits for ([`compile`](mod@compile),
 //! [`export`], [`inventory`] and [`store`]), `data_plane.rs` what else a request passes and all that this needs, this one what operates it: [`cli`], [`server`],
-//! [`admin`], [`console`], [`reload`], [`gate`], [`app`], [`fleet`], [`notify`] and [`plan`].
+//! [`admin`], [`console`], [`reload`], [`gate`], [`app`], [`fleet`], [`notify`] and [`plan`]. The program has its allocator from a sixth.
 //!
 //! Three states of a thing have three names: [`config::Route`] is what was written, [`compile::Route`] is compiled and never
 //! changes, [`live::RouteState`] is what moves. A request loads one [`proxy::Generation`] at its start and holds it to its end. The state

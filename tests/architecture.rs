@@ -41,7 +41,7 @@ const LAYERS: &[&[&str]] = &[
 ];
 
 /// What the crates and the program begin with.
-const ROOTS: &[&str] = &["lib", "data_plane", "background", "core", "routes_file", "main"];
+const ROOTS: &[&str] = &["lib", "data_plane", "background", "core", "routes_file", "allocator", "main"];
 
 /// The admin listener shows what reloads did, the console what the admin
 /// listener knows; copies go to pools and are

@@ -10,8 +10,6 @@ use tokio::time::sleep;
 use super::scraped::Scrapes;
 use super::sums::{EvidenceRecord, HeardReplicas, RouteCounts};
 use super::{Fleet, FleetRole, Shared};
-use crate::client::etcd::{KeyAction, KeyIs};
-use crate::client::task;
 use crate::migration::gate::Tick;
 
 /// Between two looks of the leader.
@@ -38,13 +36,13 @@ impl Fleet {
         }
         let text = serde_json::to_string(&record()).expect("a record serialises");
         let shared = Arc::clone(shared);
-        self.shared.control.spawn(task::boxed(async move {
+        self.shared.spawn(async move {
             let key = shared.keys.key(&format!("evidence/{}", shared.name));
             if let Err(error) = shared.etcd.put(&key, &text, &id).await {
                 shared.trouble("what was counted here is not told", &error);
             }
             shared.reporting.store(false, Release);
-        }));
+        });
     }
 
     /// No route is judged: there is nothing to say.
@@ -81,16 +79,9 @@ impl Fleet {
     /// Says where the judgement of a route stands: only a leader in its term can. Does not wait.
     pub fn say_gate(&self, route: &str, judged: Value) {
         let FleetRole::Leads(term) = self.role() else { return };
-        let (shared, key, text) =
-            (Arc::clone(&self.shared), self.shared.keys.key(&format!("gate/{route}")), judged.to_string());
+        let (key, text) = (self.shared.keys.key(&format!("gate/{route}")), judged.to_string());
         self.shared.seen.lock().gates.insert(route.into(), Arc::new(judged));
-        self.shared.control.spawn(task::boxed(async move {
-            let leader = shared.keys.key("leader");
-            let put = KeyAction::Put { key: &key, value: &text, lease: None };
-            if let Err(error) = shared.etcd.transaction(&[KeyIs::Created(&leader, term)], &[put], &[]).await {
-                shared.trouble("where a gate stands is not told", &error);
-            }
-        }));
+        self.shared.put_in_term(term, key, text, "where a gate stands is not told");
     }
 }
 

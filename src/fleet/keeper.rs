@@ -8,8 +8,8 @@ use tokio::time::sleep;
 
 use super::Shared;
 use super::record::LAYOUT;
+use crate::client::FetchError;
 use crate::client::etcd::{KeyAction, KeyIs};
-use crate::client::{FetchError, task};
 
 /// etcd that does not answer is asked again after this long, one that refuses the password after one to thirty seconds.
 const AGAIN: Duration = Duration::from_millis(500);
@@ -158,13 +158,13 @@ pub(super) fn resign(shared: &Arc<Shared>) {
     };
     let Some(term) = term else { return };
     let task = Arc::clone(shared);
-    shared.control.spawn(task::boxed(async move {
+    shared.spawn(async move {
         let key = task.keys.key("leader");
         let is_ours = [KeyIs::Created(&key, term)];
         if let Err(error) = task.etcd.transaction(&is_ours, &[KeyAction::Delete(&key)], &[]).await {
             task.trouble("no other replica can lead until this one's lease ends", &error);
         }
-    }));
+    });
 }
 
 /// Makes `format` if this is the first replica.

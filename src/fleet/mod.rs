@@ -33,6 +33,7 @@ pub use sums::{EvidenceRecord, HeardReplicas, RouteCounts, Sums};
 pub use writer::NotWrittenToFleet;
 
 use std::collections::{BTreeMap, HashMap};
+use std::future::Future;
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
@@ -41,7 +42,7 @@ use serde_json::Value;
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
 
-use crate::client::etcd::{EtcdClient, EtcdLease};
+use crate::client::etcd::{EtcdClient, EtcdLease, KeyAction, KeyIs};
 use crate::client::prometheus::Prometheus;
 use crate::client::task;
 use crate::compile::{FleetSettings, OwnRegion};
@@ -217,16 +218,16 @@ impl Fleet {
     /// Begins to listen, to be listed, and to stand for election. Waits at most `first` for the dials in force.
     pub fn start(&self, follower: Weak<dyn Follower>, first: Duration) {
         assert!(self.shared.follower.set(follower).is_ok(), "started once, with the server");
-        let control = &self.shared.control;
-        control.spawn(task::boxed(keeper::keep_listed(Arc::clone(&self.shared))));
-        control.spawn(task::boxed(keeper::show_again_and_again(Arc::clone(&self.shared))));
-        control.spawn(task::boxed(watcher::follow_dials(Arc::clone(&self.shared))));
-        control.spawn(task::boxed(watcher::follow_gates(Arc::clone(&self.shared))));
-        control.spawn(task::boxed(watcher::follow_members(Arc::clone(&self.shared))));
+        let shared = &self.shared;
+        shared.spawn(keeper::keep_listed(Arc::clone(shared)));
+        shared.spawn(keeper::show_again_and_again(Arc::clone(shared)));
+        shared.spawn(watcher::follow_dials(Arc::clone(shared)));
+        shared.spawn(watcher::follow_gates(Arc::clone(shared)));
+        shared.spawn(watcher::follow_members(Arc::clone(shared)));
         if self.is_sealing() {
-            control.spawn(task::boxed(watcher::follow_sealed(Arc::clone(&self.shared))));
+            shared.spawn(watcher::follow_sealed(Arc::clone(shared)));
         }
-        control.spawn(task::boxed(evidence::gather(Arc::clone(&self.shared))));
+        shared.spawn(evidence::gather(Arc::clone(shared)));
         let until = Instant::now() + first;
         let mut seen = self.shared.seen.lock();
         while !seen.listed {
@@ -317,6 +318,23 @@ impl Shared {
 
     fn follower(&self) -> Option<Arc<dyn Follower>> {
         self.follower.get()?.upgrade()
+    }
+
+    /// Begins work that its caller does not wait for.
+    fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
+        self.control.spawn(task::boxed(work));
+    }
+
+    /// Writes a key if this replica still leads in this term. Does not wait. `lost`: what an error means.
+    fn put_in_term(self: &Arc<Self>, term: i64, key: String, text: String, lost: &'static str) {
+        let shared = Arc::clone(self);
+        self.spawn(async move {
+            let leader = shared.keys.key("leader");
+            let put = KeyAction::Put { key: &key, value: &text, lease: None };
+            if let Err(error) = shared.etcd.transaction(&[KeyIs::Created(&leader, term)], &[put], &[]).await {
+                shared.trouble(lost, &error);
+            }
+        });
     }
 
     /// An error is said once, not at each try.

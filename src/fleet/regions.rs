@@ -5,7 +5,6 @@
 //! own, `etcdctl make-mirror --prefix` brings those keys: while they do not come, nothing advances, and everything else goes on.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -15,8 +14,7 @@ use tokio::time::timeout;
 use super::record::{DialRecord, DialText, FleetKeys};
 use super::rules::has_passed;
 use super::{Fleet, FleetRole, NotWrittenToFleet};
-use crate::client::etcd::{KeyAction, KeyIs};
-use crate::client::{FetchError, task};
+use crate::client::FetchError;
 use crate::compile::OwnRegion;
 use crate::migration::Dial;
 use crate::migration::dial::Standing;
@@ -108,14 +106,7 @@ impl Fleet {
         };
         let text = serde_json::to_string(&sums).expect("a record serialises");
         let key = FleetKeys::below(&region.parent).key(&format!("sums/{}/{route}", region.name));
-        let shared = Arc::clone(&self.shared);
-        self.shared.control.spawn(task::boxed(async move {
-            let leader = shared.keys.key("leader");
-            let put = KeyAction::Put { key: &key, value: &text, lease: None };
-            if let Err(error) = shared.etcd.transaction(&[KeyIs::Created(&leader, term)], &[put], &[]).await {
-                shared.trouble("what this region counted is not told", &error);
-            }
-        }));
+        self.shared.put_in_term(term, key, text, "what this region counted is not told");
     }
 
     /// The last report of each region for each of its routes, in the order of the regions; empty where the file names no region.

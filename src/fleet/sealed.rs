@@ -7,8 +7,8 @@ use ring::aead::NONCE_LEN;
 use ring::rand::{SecureRandom as _, SystemRandom};
 
 use super::{Fleet, Shared};
+use crate::client::FetchError;
 use crate::client::etcd::{KeyAction, KeyIs};
-use crate::client::{FetchError, task};
 
 /// Why something was not shared.
 #[derive(Debug, thiserror::Error)]
@@ -186,12 +186,12 @@ impl Drop for SharedWhile {
 /// Without a wait, unless another revision wrote it meanwhile; a key that is left there goes with its lease.
 fn remove_later(shared: &Arc<Shared>, key: String, revision: i64) {
     let task = Arc::clone(shared);
-    shared.control.spawn(task::boxed(async move {
+    shared.spawn(async move {
         let unchanged = [KeyIs::Modified(&key, revision)];
         if let Err(error) = task.etcd.transaction(&unchanged, &[KeyAction::Delete(&key)], &[]).await {
             task.trouble("a turn that is over is still held", &error);
         }
-    }));
+    });
 }
 
 impl Shared {

@@ -11,8 +11,8 @@ use tokio::time::timeout;
 use super::record::{ButtonRecord, DialRecord};
 use super::rules::{Fate, Unsent, fate, goes_back};
 use super::{Fleet, Known, Shared};
+use crate::client::FetchError;
 use crate::client::etcd::{KeyAction, KeyIs};
-use crate::client::{FetchError, task};
 use crate::store::Store;
 
 /// Entries of a route's journal that etcd keeps.
@@ -96,7 +96,7 @@ impl Fleet {
     pub fn press(&self, button: ButtonRecord) {
         self.shared.keep("", Kept::Button(button));
         let shared = Arc::clone(&self.shared);
-        self.shared.control.spawn(task::boxed(async move { shared.press().await }));
+        self.shared.spawn(async move { shared.press().await });
     }
 
     /// Tells of the button what was not heard.
