@@ -1,10 +1,9 @@
-//! The rooms of multilith that no request waits for: from the file to a snapshot, from there to the configuration of another proxy,
-//! endpoints learned from traffic (pure all three), and the embedded database.
+//! The rooms of multilith below the data plane that no request waits for: from the file to a snapshot, endpoints learned from traffic
+//! (pure both), and the embedded database.
 //!
 //! A crate of its own, as `src/routes_file.rs` is: its code is generated for a short build, not for speed.
 
 pub mod compile;
-pub mod export;
 pub mod inventory;
 pub mod store;
 

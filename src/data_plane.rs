@@ -15,6 +15,6 @@ pub mod shadow;
 pub mod telemetry;
 pub mod upstream;
 
-pub use multilith_background::{compile, export, inventory, store};
+pub use multilith_background::{compile, inventory, store};
 pub use multilith_core::{compare, endpoint, message, migration, route};
 pub use multilith_routes_file::{config, diagnostic};

@@ -38,8 +38,8 @@
 //!
 //! They are in five crates, each the sources of its rooms side by side in `src`: `routes_file.rs` has [`config`] and [`diagnostic`],
 //! `core.rs` the pure rooms that a request passes, `background.rs` those that no request waits for ([`compile`](mod@compile),
-//! [`export`], [`inventory`] and [`store`]), `data_plane.rs` what else a request passes and all that this needs, this one what operates it: [`cli`], [`server`],
-//! [`admin`], [`console`], [`reload`], [`gate`], [`app`], [`fleet`], [`notify`] and [`plan`]. The program has its allocator from a sixth.
+//! [`inventory`] and [`store`]), `data_plane.rs` what else a request passes and all that this needs, this one what operates it: [`cli`], [`server`],
+//! [`admin`], [`console`], [`reload`], [`gate`], [`app`], [`fleet`], [`notify`], [`plan`] and [`export`]. The program has its allocator from a sixth.
 //!
 //! Three states of a thing have three names: [`config::Route`] is what was written, [`compile::Route`] is compiled and never
 //! changes, [`live::RouteState`] is what moves. A request loads one [`proxy::Generation`] at its start and holds it to its end. The state
@@ -73,6 +73,7 @@ pub mod admin;
 pub mod app;
 pub mod cli;
 pub mod console;
+pub mod export;
 pub mod fleet;
 pub mod gate;
 pub mod notify;
@@ -81,6 +82,6 @@ pub mod reload;
 pub mod server;
 
 pub use multilith_data_plane::{
-    client, compare, compile, config, diagnostic, downstream, endpoint, export, guard, inventory, learn, listener,
-    live, message, migration, proxy, route, shadow, store, telemetry, upstream,
+    client, compare, compile, config, diagnostic, downstream, endpoint, guard, inventory, learn, listener, live,
+    message, migration, proxy, route, shadow, store, telemetry, upstream,
 };
