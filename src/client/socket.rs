@@ -51,8 +51,8 @@ impl Socket {
         Some(Duration::from_millis(u64::from(milliseconds)))
     }
 
-    /// A read of plain TCP would find nothing: neither bytes nor an end have come since one that found nothing. Takes no lock, and leaves
-    /// no waker behind. `false`: that is not known.
+    /// A read of plain TCP would find nothing: the thread's driver has heard of no bytes and no end since the last one. Takes no lock,
+    /// and leaves no waker behind. `false`: that is not known.
     #[must_use]
     pub fn is_quiet(&self) -> bool {
         match self {

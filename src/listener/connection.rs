@@ -68,7 +68,8 @@ impl HttpListener {
         let rules = HeadRules { longest: limits.request_head, bare_line_feeds };
         let mut told = shutdown.clone();
         // One for all requests: to be told anew costs a lock.
-        let told = pin!(told_to_stop(&mut told));
+        // A task that has done much already would be put off, and have no waker.
+        let told = pin!(tokio::task::unconstrained(told_to_stop(&mut told)));
         let mut stopping = Stopping::new(shutdown, told);
         let mut idle_since = Instant::now();
         loop {

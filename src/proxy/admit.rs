@@ -115,6 +115,10 @@ pub fn admit(steps: &Steps, exchange: &mut Exchange) -> Result<(), Failure> {
     if !identify::is_due(exchange) {
         mirror::begin(steps, exchange);
     }
+    if chosen.access.asks() || chosen.copies.is_some() {
+        // Signatures and copies take time that is not the upstream's.
+        exchange.moment = None;
+    }
     Ok(())
 }
 

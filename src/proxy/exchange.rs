@@ -43,7 +43,7 @@ pub struct Exchange {
     /// The one snapshot that this request sees.
     pub generation: Arc<Generation>,
     pub began: Instant,
-    /// The clock as this turn of the task has read it; `None`: not yet, or the task has waited since.
+    /// The clock as this turn of the task has read it; `None`: not yet, or the turn has done much since.
     pub moment: Option<Instant>,
     pub arrival: Arrival,
     /// The request's head: as it came, and after `admit` cleaned.
@@ -230,7 +230,7 @@ impl Exchange {
         }
     }
 
-    /// The time, read once in a turn of the task, which takes microseconds unless it passes a long body.
+    /// The time, to some microseconds: a turn of the task reads the clock once.
     pub fn now(&mut self) -> Instant {
         *self.moment.get_or_insert_with(Instant::now)
     }

@@ -190,6 +190,7 @@ impl Pump<'_, '_> {
                 }
             }
             self.progress |= moved;
+            self.exchange.moment = None;
         }
         cx.waker().wake_by_ref();
         Poll::Pending
@@ -237,6 +238,7 @@ impl Pump<'_, '_> {
             self.held = response_buffer::of(self.steps, self.exchange, &head, framing);
             self.client.put_head(head, framing);
         }
+        let mut first = true;
         while self.response == ResponseState::Body && self.takes_more() {
             let spliced = match self.held {
                 None => splice::poll(&mut self.upstream, self.client, self.exchange, cx),
@@ -263,6 +265,9 @@ impl Pump<'_, '_> {
                 return Poll::Ready(Outcome::Failed(failure));
             }
             let (length, last) = (piece.len(), piece.is_last());
+            if !std::mem::replace(&mut first, false) && !last {
+                self.exchange.moment = None;
+            }
             match &mut self.held {
                 Some(held) => held.put(piece),
                 None => self.client.put(piece),
@@ -275,9 +280,6 @@ impl Pump<'_, '_> {
 
     /// Some of the body was put, and with `last` all of it.
     fn passed_on(&mut self, last: bool) {
-        if !last {
-            self.exchange.moment = None;
-        }
         if last && self.upload != Upload::Open {
             // The upstream is done, however slow the client is.
             self.exchange.permit = None;
@@ -332,6 +334,8 @@ impl Pump<'_, '_> {
             *moved = true;
             if piece.is_last() {
                 self.upload = Upload::Whole;
+            } else {
+                self.exchange.moment = None;
             }
             self.upstream.put(piece);
             self.client.passed(passed);

@@ -5,10 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use pingora::listeners::{L4BufferSettings, ListenerConfig};
 use pingora::server::{Fds, ListenFds};
-use pingora::services::Service as _;
-use pingora::services::listening::Service;
 use pingora_runtime::Runtime;
 use rustls::RootCertStore;
 use tokio::runtime::Handle;
@@ -31,7 +28,7 @@ use crate::diagnostic::{Code, Diagnostic};
 use crate::gate::{Gates, Journal};
 use crate::learn::Learner;
 use crate::listener::tls::{ListenerTls, TlsError};
-use crate::listener::{Connections, HttpListener, Threads};
+use crate::listener::{AcceptLoops, Connections, HttpListener, Threads};
 use crate::live::{AdminKeys, InForce, Live, is_kept_pressed, private_folder};
 use crate::notify::Notifier;
 use crate::proxy::{Access, Generation, Steps};
@@ -248,9 +245,9 @@ fn keep_certificates(
 fn serve_admin(parts: admin::Parts, metrics: Option<SocketAddr>, control: &Handle, accept_loops: &AcceptLoops) {
     let address = parts.address;
     let admin = admin::Admin::new(parts, Arc::new(Console::default()));
-    accept_loops.serve(control, address, admin.full(), (1, GATHERING));
+    accept_loops.serve_operator(control, address, admin.full());
     if let Some(address) = metrics {
-        accept_loops.serve(control, address, admin.metrics_only(), (1, GATHERING));
+        accept_loops.serve_operator(control, address, admin.metrics_only());
     }
 }
 
@@ -269,7 +266,7 @@ fn serve_clients(
     for ((written, address), tls) in plain.chain(encrypted) {
         let listener =
             HttpListener::new(Arc::clone(&steps), Arc::clone(connections), written, tls, Arc::clone(&threads));
-        accept_loops.serve(data.get_handle(), *address, listener, (count, UNBUFFERED));
+        accept_loops.serve_clients(data.get_handle(), *address, listener, count);
     }
 }
 
@@ -332,33 +329,6 @@ fn share_descriptors(wanted: Option<u64>, threads: usize) -> Shares {
 fn idle_each(idle: u64, threads: usize) -> usize {
     let each = usize::try_from(idle).unwrap_or(usize::MAX) / threads;
     each.clamp(2, IDLE)
-}
-
-/// A buffer of pingora's is held as long as its connection. The ends of [`downstream`](crate::downstream) gather what is written
-/// to clients, and hold nothing while they are idle.
-const UNBUFFERED: usize = 0;
-/// The admin listener has no such end.
-const GATHERING: usize = 16 * 1024;
-
-/// The input of every accept loop.
-struct AcceptLoops {
-    fds: ListenFds,
-    stopping: watch::Receiver<bool>,
-}
-
-impl AcceptLoops {
-    /// Serves the connections of one listener: in `tasks` accept loops, with a write buffer of `write_buffer` bytes for each
-    /// connection.
-    fn serve<A>(&self, runtime: &Handle, address: SocketAddr, app: A, (tasks, write_buffer): (usize, usize))
-    where
-        A: pingora::apps::ServerApp + Send + Sync + 'static,
-    {
-        let address = address.to_string();
-        let mut service = Service::new(address.clone(), app);
-        service.add_listener(ListenerConfig::tcp(&address).l4_buffer(L4BufferSettings::new(0, write_buffer)));
-        let (fds, stopping) = (Arc::clone(&self.fds), self.stopping.clone());
-        runtime.spawn(async move { service.start_service(Some(fds), stopping, tasks).await });
-    }
 }
 
 #[cfg(test)]

@@ -26,7 +26,7 @@ const DEFAULT: &str =
     "info,pingora=off,pingora_core::services=error,pingora_core::listeners=warn,h2=off,rskafka=off,rustls=off";
 /// A room is `multilith::ROOM` in the log and in a directive, whichever crate it stands in.
 const PROGRAM: &str = "multilith";
-/// The crates of rooms that write to the log, below the crate of that name.
+/// The crates below `multilith` of which a room writes to the log.
 const CRATES: [&str; 2] = [env!("CARGO_CRATE_NAME"), "multilith_background"];
 /// Pingora's parse errors carry the head that could not be parsed, cookies and all.
 const LONGEST: usize = 512;
