@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::sync::mpsc::{self, Receiver};
+use std::time::{Duration, Instant};
 
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::trace::v1::Span;
@@ -10,7 +11,7 @@ use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 use prost::Message as _;
 use serde_json::Value;
 
-use crate::harness::{Client, Edge, Origin, PATIENCE, Reply, eventually, http2_service, read_body};
+use crate::harness::{Client, Edge, Gate, Origin, PATIENCE, Reply, eventually, http2_service, read_body};
 
 const USERS: &str = "[routes.read-user]\npath = \"/api/users/{id}\"\nservice = \"users\"\nstage = \"migrated\"";
 
@@ -45,6 +46,46 @@ fn each_exchange_is_one_line_of_the_access_log_under_its_request_id() {
     assert_eq!(line["http.response.status_code"], 200);
     assert_eq!(line["http.response.body.size"], 7);
     assert_eq!(users.request().get("x-request-id"), Some(&*id), "the service has the same id");
+}
+
+/// The clock is read once in a turn of a request's task, and anew behind each wait.
+#[test]
+fn what_a_request_waited_for_is_in_the_time_of_its_own_part() {
+    const PAUSE: Duration = Duration::from_millis(150);
+    let (first, rest) = (Gate::new(), Gate::new());
+    let (opens_first, opens_rest) = (first.clone(), rest.clone());
+    let monolith = Origin::start(move |request| match request.target() {
+        b"/held" => Reply::default().when(&opens_first).then("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"),
+        _ => Reply::bytes("HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\nhalf").when(&opens_rest).then("half"),
+    });
+    let edge = Edge::before(&monolith).monolith("max_in_flight = 1").start();
+    let asks = |target: &str| {
+        let mut client = edge.client();
+        client.send(format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n"));
+        client
+    };
+    let passes = |from: Instant| eventually("the pause", || (from.elapsed() >= PAUSE).then_some(()));
+
+    let mut held = asks("/held");
+    monolith.await_requests(1);
+    let mut waiting = asks("/in-two");
+    eventually("a request in the queue", || {
+        (edge.metric("multilith_queue_length", &[("upstream", "monolith")]) > 0.5).then_some(())
+    });
+    passes(Instant::now());
+    first.open();
+    assert_eq!((held.response().status(), waiting.head().content_length()), (200, Some(8)));
+    passes(Instant::now());
+    rest.open();
+    assert_eq!(waiting.exactly(8), b"halfhalf");
+
+    let line: Value = serde_json::from_str(&edge.await_log_line(&["/in-two"])).expect("a line of JSON");
+    let seconds = |key: &str| line[key].as_f64().unwrap_or_else(|| panic!("{key} in {line}"));
+    let (waited, first_byte, total) =
+        (seconds("queue_wait_seconds"), seconds("first_byte_seconds"), seconds("duration_seconds"));
+    assert!(waited >= PAUSE.as_secs_f64(), "{line}");
+    assert!(seconds("queue_seconds") >= waited, "the attempt begins behind the wait: {line}");
+    assert!(total >= seconds("queue_seconds") + first_byte + PAUSE.as_secs_f64(), "each part once: {line}");
 }
 
 #[test]
